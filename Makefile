@@ -1,0 +1,37 @@
+# Every target makes the environment itself if it is missing, and reinstalls when pyproject.toml changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-slow lint bench clean
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[dev]"
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/aninfonce reproduce content-style --seeds 1 --out runs/demo/content-style --overwrite
+	$(BIN)/aninfonce train --data digits --objective infonce --out runs/demo/infonce --overwrite
+	$(BIN)/aninfonce train --data digits --objective aninfonce --out runs/demo/aninfonce --overwrite
+	$(BIN)/aninfonce compare runs/demo/infonce runs/demo/aninfonce --out runs/demo/compare --overwrite
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-slow: lint
+	$(BIN)/python -m pytest -m slow
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/samplers.py
+
+clean:
+	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

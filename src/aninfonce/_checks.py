@@ -1,0 +1,75 @@
+"""Checks of what users pass in: each names what was expected and what came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+import torch
+from torch import Tensor
+
+__all__ = ["check_embeddings", "check_finite", "check_same_shape", "nearest_name"]
+
+
+def check_embeddings(name: str, x: object, *, min_rows: int = 1) -> Tensor:
+    """Check that `x` is a floating-point tensor of shape (rows, dim) without NaN or infinity, and return it.
+
+    Raises:
+        TypeError: if it is not a floating-point tensor.
+        ValueError: if its shape is not (rows, dim) with at least `min_rows` rows, or an entry is not finite.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor of shape (batch, dim), got {type(x).__name__}")
+    if not x.is_floating_point():
+        raise TypeError(f"{name} must be a floating-point tensor, got dtype {x.dtype}")
+    if x.ndim != 2:
+        raise ValueError(f"{name} must have shape (batch, dim), got {tuple(x.shape)}")
+    if x.shape[0] < min_rows:
+        raise ValueError(f"{name} must have at least {min_rows} rows (the batch), got {x.shape[0]}")
+    check_finite(name, x)
+    return x
+
+
+def check_finite(name: str, x: Tensor) -> None:
+    """Check that every entry of `x` is finite.
+
+    Raises:
+        ValueError: if one is NaN or infinite; says how many are and in which row the first one stands.
+    """
+    # A compiled graph cannot branch on data; there the caller sees the NaN in the loss itself.
+    if torch.compiler.is_compiling():
+        return
+    # The sum is finite unless an entry is not (or it overflows): one cheap pass decides the usual case.
+    if bool(torch.isfinite(x.detach().sum())):
+        return
+    bad = ~torch.isfinite(x.detach())
+    if not bool(bad.any()):
+        return
+    row = int(bad.reshape(len(bad), -1).any(1).nonzero()[0]) if x.ndim else 0
+    raise ValueError(f"{name} must be finite, got {int(bad.sum())} NaN or infinite entries, the first in row {row}")
+
+
+def check_same_shape(name: str, x: Tensor, other_name: str, other: Tensor) -> None:
+    """Check that two tensors have one shape.
+
+    Raises:
+        ValueError: if they differ; names both shapes.
+    """
+    if x.shape != other.shape:
+        raise ValueError(
+            f"{name} and {other_name} must have the same shape, got {tuple(x.shape)} and {tuple(other.shape)}"
+        )
+
+
+def nearest_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return `name` if it is known.
+
+    Raises:
+        ValueError: if it is not; names the nearest known one and all of them.
+    """
+    names = sorted(known)
+    if name in names:
+        return name
+    close = get_close_matches(name, names, n=1, cutoff=0.4)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}")

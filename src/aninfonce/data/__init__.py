@@ -1,0 +1,32 @@
+"""Images, augmentations that return the parameters they drew, and generators of synthetic data."""
+
+from __future__ import annotations
+
+from aninfonce.data.augmentations import PRESETS, Augmentation, AugmentationConfig, augment_images
+from aninfonce.data.folder import load_folder
+from aninfonce.data.parameters import (
+    NUMBER_PARAMETERS,
+    PARAMETERS,
+    YES_NO_PARAMETERS,
+    AugmentationParameters,
+    Parameter,
+)
+from aninfonce.data.sources import SOURCES, load_images
+from aninfonce.data.splits import ImageDataset, ImageSplit
+
+__all__ = [
+    "NUMBER_PARAMETERS",
+    "PARAMETERS",
+    "PRESETS",
+    "SOURCES",
+    "YES_NO_PARAMETERS",
+    "Augmentation",
+    "AugmentationConfig",
+    "AugmentationParameters",
+    "ImageDataset",
+    "ImageSplit",
+    "Parameter",
+    "augment_images",
+    "load_folder",
+    "load_images",
+]

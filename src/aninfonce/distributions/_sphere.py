@@ -1,0 +1,124 @@
+"""The unit hypersphere: its area, its constraint, and the checks that its distributions share."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from aninfonce._checks import check_finite
+
+__all__ = ["SphericalDistribution", "broadcast_shapes", "check_concentration", "check_loc", "log_area", "unit_sphere"]
+
+
+def log_area(dim: int) -> float:
+    """Log of the area of the unit sphere in `dim` dimensions, log |S^{d-1}| = log 2 + (d/2) log π - log Γ(d/2).
+
+    Example:
+        >>> round(math.exp(log_area(3)) / math.pi, 12)  # 4π
+        4.0
+    """
+    return math.log(2.0) + dim / 2 * math.log(math.pi) - math.lgamma(dim / 2)
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    """How far from one the norm of a "unit" vector may lie, in its dtype."""
+    return max(1e-4, 8 * torch.finfo(dtype).eps)
+
+
+class _UnitSphere(constraints.Constraint):
+    """Vectors (last dimension) of unit Euclidean norm, up to rounding."""
+
+    event_dim = 1
+
+    def check(self, value: Tensor) -> Tensor:
+        """Return, for each vector of `value` (..., dim), whether its norm is one."""
+        norm = torch.linalg.vector_norm(value, dim=-1)
+        return (norm - 1).abs() <= _tolerance(value.dtype)
+
+
+unit_sphere = _UnitSphere()
+
+
+class SphericalDistribution(Distribution):
+    """What the distributions on S^{d-1} share: the support, and who checks the arguments.
+
+    The constructors check types, shapes and values themselves, in words that name what was expected; torch's generic
+    check of `arg_constraints` would only repeat the passes over the data, so it is skipped.
+    """
+
+    support = unit_sphere
+
+    def __init__(self, batch_shape: torch.Size, dim: int, validate_args: bool) -> None:
+        super().__init__(batch_shape, torch.Size([dim]), validate_args=False)
+        self._validate_args = validate_args
+
+    @classmethod
+    def _checks(cls, validate_args: bool | None) -> bool:
+        return cls._validate_args if validate_args is None else validate_args
+
+
+def _check_tensor(name: str, x: object, shape: str) -> Tensor:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor of shape {shape}, got {type(x).__name__}")
+    if not x.is_floating_point():
+        raise TypeError(f"{name} must be a floating-point tensor, got dtype {x.dtype}")
+    return x
+
+
+def check_loc(loc: object, values: bool) -> None:
+    """Check that `loc` is a floating-point tensor (..., dim), dim >= 2, and if `values`, of unit norm.
+
+    Raises:
+        TypeError: if it is not a floating-point tensor.
+        ValueError: if it is a scalar, dim < 2, an entry is not finite or a norm is not one.
+    """
+    loc = _check_tensor("loc", loc, "(..., dim)")
+    if loc.ndim < 1 or loc.shape[-1] < 2:
+        raise ValueError(f"loc must have shape (..., dim) with dim >= 2, got {tuple(loc.shape)}")
+    if not values:
+        return
+    check_finite("loc", loc)
+    norm = torch.linalg.vector_norm(loc.detach(), dim=-1)
+    tolerance = _tolerance(loc.dtype)
+    if not bool(((norm - 1).abs() <= tolerance).all()):
+        worst = norm.flatten()[(norm - 1).abs().argmax()]
+        raise ValueError(f"loc must have unit norm (within {tolerance:.0e}), got a vector of norm {float(worst):.6g}")
+
+
+def check_concentration(concentration: object, dim: int, values: bool, signed: bool = False) -> None:
+    """Check that `concentration` is a floating-point tensor (..., dim), and if `values`, finite and positive.
+
+    Raises:
+        TypeError: if it is not a floating-point tensor.
+        ValueError: if its last dimension is not `dim`, or an entry is not finite, or (unless `signed`) not positive.
+    """
+    concentration = _check_tensor("concentration", concentration, f"({dim},) or (..., {dim})")
+    if concentration.ndim < 1 or concentration.shape[-1] != dim:
+        raise ValueError(
+            f"concentration must have shape ({dim},) or (..., {dim}) like loc, got {tuple(concentration.shape)}"
+        )
+    if not values:
+        return
+    check_finite("concentration", concentration)
+    if not signed and not bool((concentration > 0).all()):
+        raise ValueError(
+            "concentration must be strictly positive (pass signed=True to allow other values), "
+            f"got a smallest entry of {float(concentration.detach().min()):.6g}"
+        )
+
+
+def broadcast_shapes(loc: torch.Size, concentration: torch.Size) -> torch.Size:
+    """Return the batch shape of two parameters given their batch shapes.
+
+    Raises:
+        ValueError: if they cannot be broadcast together.
+    """
+    try:
+        return torch.broadcast_shapes(loc, concentration)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the batch shapes of loc and concentration must broadcast, got {tuple(loc)} and {tuple(concentration)}"
+        ) from error

@@ -1,0 +1,184 @@
+"""The von Mises–Fisher distribution: the isotropic conditional on the sphere."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributions import constraints
+from torch.types import _size
+
+from aninfonce._checks import check_finite
+from aninfonce._typing import Float
+from aninfonce.distributions._normalizer import log_sphere_integral
+from aninfonce.distributions._sphere import SphericalDistribution, broadcast_shapes, check_loc, unit_sphere
+
+__all__ = ["VonMisesFisher"]
+
+_PROPOSALS = 4096  # once fewer rows than this remain, they get several proposals each
+
+
+class VonMisesFisher(SphericalDistribution):
+    """The von Mises–Fisher distribution on S^{d-1}, p(u) ∝ exp(κ zᵀu).
+
+    The anisotropic conditional with Λ = λI is this one with κ = 2λ, since |u - z|² = 2 - 2zᵀu.
+
+    Arguments:
+        loc: z, the mean direction: unit vectors, shape (..., dim), dim >= 2.
+        concentration: κ >= 0, a scalar tensor or of a shape that broadcasts with the batch shape of `loc`; 0 is the
+            uniform distribution.
+        validate_args: whether to check the values; torch's default if None.
+
+    Raises:
+        TypeError: if an argument is not a floating-point tensor.
+        ValueError: if the shapes do not broadcast, dim < 2, `loc` is not of unit norm or `concentration` is negative
+            or not finite.
+
+    See also:
+        AnisotropicSpherical: one concentration for each coordinate.
+
+    References:
+        Wood (1994), "Simulation of the von Mises Fisher distribution"; Ulrich (1984), "Computer generation of distributions
+        on the m-sphere".
+
+    Example:
+        >>> vmf = VonMisesFisher(torch.tensor([0.0, 0.0, 1.0]), torch.tensor(50.0))
+        >>> u = vmf.sample((1000,), generator=torch.Generator().manual_seed(0))
+        >>> bool((u.mean(0) - vmf.mean).abs().max() < 0.02)
+        True
+    """
+
+    arg_constraints = {"loc": unit_sphere, "concentration": constraints.nonnegative}
+
+    def __init__(self, loc: Tensor, concentration: Tensor, validate_args: bool | None = None) -> None:
+        checks = self._checks(validate_args)
+        check_loc(loc, checks)
+        if not isinstance(concentration, Tensor):
+            raise TypeError(f"concentration must be a torch.Tensor, got {type(concentration).__name__}")
+        if not concentration.is_floating_point():
+            raise TypeError(f"concentration must be a floating-point tensor, got dtype {concentration.dtype}")
+        if checks:
+            check_finite("concentration", concentration)
+            if bool((concentration < 0).any()):
+                raise ValueError(
+                    f"concentration must be at least 0, got a smallest entry of {float(concentration.detach().min()):.6g}"
+                )
+        batch_shape = broadcast_shapes(loc.shape[:-1], concentration.shape)
+        self.loc = loc.expand((*batch_shape, loc.shape[-1]))
+        self.concentration = concentration.to(loc.dtype).expand(batch_shape)
+        super().__init__(batch_shape, loc.shape[-1], checks)
+
+    def expand(self, batch_shape: _size, _instance: None = None) -> VonMisesFisher:
+        """Return the same distribution with a larger batch shape, without copying."""
+        new = VonMisesFisher(
+            self.loc.expand((*batch_shape, self.loc.shape[-1])),
+            self.concentration.expand(tuple(batch_shape)),
+            validate_args=False,
+        )
+        new._validate_args = self._validate_args
+        return new
+
+    def sample(self, sample_shape: _size = torch.Size(), *, generator: torch.Generator | None = None) -> Tensor:
+        """Draw samples of shape sample_shape + batch_shape + (dim,), exactly."""
+        shape = self._extended_shape(sample_shape)
+        with torch.no_grad():
+            loc = self.loc.reshape(-1, shape[-1])
+            concentration = self.concentration.reshape(-1)
+            repeats = torch.Size(sample_shape).numel()
+            return sample_von_mises_fisher(loc, concentration, repeats, generator).reshape(shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return the log density of every vector of `value` (..., dim), with respect to the surface measure.
+
+        Differentiable in the value and in both parameters.
+
+        Raises:
+            ValueError: if a vector is not on the sphere (and arguments are validated).
+        """
+        if self._validate_args:
+            self._validate_sample(value)
+        # κ(zᵀu - 1) is small where κzᵀu is not: float64 keeps what the difference leaves.
+        cosine = (self.loc.double() * value.double()).sum(-1)
+        kappa = self.concentration.double()
+        return (kappa * cosine - self._log_integral(kappa)).to(value.dtype)
+
+    @property
+    def log_normalizer(self) -> Tensor:
+        """Log of ∫ exp(κ zᵀu) du, of shape batch_shape."""
+        return self._log_integral(self.concentration)
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean vector A(κ) z, of shape batch_shape + (dim,); A(κ) = I_{d/2}(κ)/I_{d/2-1}(κ)."""
+        return self._mean_resultant_length()[..., None].to(self.loc.dtype) * self.loc
+
+    def entropy(self) -> Tensor:
+        """The entropy log C(κ) - κ A(κ), of shape batch_shape."""
+        kappa = self.concentration.double()
+        return (self._log_integral(kappa) - kappa * self._mean_resultant_length()).to(self.loc.dtype)
+
+    def _log_integral(self, kappa: Tensor) -> Tensor:
+        b = kappa[..., None] / 2
+        return log_sphere_integral(b.new_zeros(1), b, repeats=self.event_shape[0])
+
+    def _mean_resultant_length(self) -> Tensor:
+        differentiable = torch.is_grad_enabled() and self.concentration.requires_grad
+        with torch.enable_grad():
+            kappa = self.concentration.double()
+            kappa = kappa.clone() if differentiable else kappa.detach().clone().requires_grad_()
+            (length,) = torch.autograd.grad(self._log_integral(kappa).sum(), kappa, create_graph=differentiable)
+        return length
+
+
+def sample_von_mises_fisher(
+    loc: Float[Tensor, "rows dim"],
+    concentration: Float[Tensor, " rows"],
+    repeats: int,
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "samples dim"]:
+    """Draw `repeats` samples for every row: all rows once, then all rows again, …
+
+    The cosine t = zᵀu is drawn by rejection (Wood 1994): with m = d - 1, b = m/(2κ + √(4κ² + m²)), x₀ = (1 - b)/(1 + b),
+
+        t = (1 - (1 + b)β)/(1 - (1 - b)β), β ~ Beta(m/2, m/2);   accept if log U < κ(t - x₀) + m log((1 - x₀t)/(1 - x₀²)).
+
+    For v uniform on S^{d-1}, (1 + v₁)/2 is such a β, and the other coordinates of v are, normalised, an independent
+    uniform direction, the tangent's. So Gaussians are all it takes, and a reflection then carries e₁ to z.
+    """
+    rows, dim = loc.shape
+    kappa = concentration.to(torch.float64)
+    m = dim - 1
+    b = m / (2 * kappa + torch.sqrt(4 * kappa**2 + m**2))
+    samples = torch.empty(repeats * rows, dim, dtype=loc.dtype, device=loc.device)
+    noise = torch.promote_types(loc.dtype, torch.float32)
+    wanted = torch.arange(repeats * rows, device=loc.device)
+    while len(wanted):
+        tries = max(1, _PROPOSALS // len(wanted))
+        row = wanted % rows
+        k, c = kappa[row], b[row]
+        e = torch.randn(dim, tries, len(wanted), dtype=noise, device=loc.device, generator=generator)
+        rest = (e[1:] * e[1:]).sum(0)
+        first = e[0].to(torch.float64)
+        beta = (1 + first / torch.sqrt(first**2 + rest)) / 2
+        # In terms of 1 - t and 1 - x₀ = 2b/(1 + b), which stay accurate when κ is large.
+        gap = 2 * c * beta / (1 - (1 - c) * beta)
+        gap0 = 2 * c / (1 + c)
+        log_accept = k * (gap0 - gap) + m * torch.log((gap0 + (1 - gap0) * gap) / (gap0 * (2 - gap0)))
+        accepted = torch.rand(gap.shape, dtype=k.dtype, device=k.device, generator=generator) < log_accept.exp()
+        done, which = accepted.max(0)
+        columns = done.nonzero()[:, 0]
+        chosen = which[columns] * len(wanted) + columns
+        gap = gap.flatten()[chosen]
+        tangent = e[1:].flatten(1).index_select(1, chosen) * (gap * (2 - gap) / rest.flatten()[chosen]).sqrt()
+        local = torch.cat(((1 - gap)[None], tangent)).T  # around e₁
+        samples[wanted[columns]] = _carry(local, loc[row[columns]].to(torch.float64)).to(loc.dtype)
+        wanted = wanted[(~done).nonzero()[:, 0]]
+    return samples
+
+
+def _carry(u: Float[Tensor, "rows dim"], z: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
+    """Apply the reflection that carries ±e₁ to z, whichever sign keeps the difference large, then the sign."""
+    sign = torch.where(z[:, :1] > 0, -1.0, 1.0)
+    v = -z
+    v[:, :1] += sign  # sign·e₁ - z, of squared norm 2(1 - sign·z₁) >= 2
+    u = sign * u
+    return u - v * (2 * (u * v).sum(1, keepdim=True) / (v * v).sum(1, keepdim=True))

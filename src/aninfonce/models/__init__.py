@@ -1,0 +1,9 @@
+"""Encoders, projectors and normalisation."""
+
+from __future__ import annotations
+
+from aninfonce.models.backbones import Backbone, make_backbone
+from aninfonce.models.convnet import SmallConvNet
+from aninfonce.models.heads import ContrastiveModel, Projector
+
+__all__ = ["Backbone", "ContrastiveModel", "Projector", "SmallConvNet", "make_backbone"]

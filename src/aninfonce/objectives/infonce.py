@@ -1,0 +1,77 @@
+"""InfoNCE with a fixed or trainable temperature: every embedding dimension has the same concentration 1/(2τ)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from aninfonce.objectives._base import ContrastiveObjective
+
+__all__ = ["InfoNCE"]
+
+
+class InfoNCE(ContrastiveObjective):
+    """The isotropic contrastive loss; similarity -|u-v|²/(2τ), which on the sphere is (u·v - 1)/τ.
+
+    It equals `AnInfoNCE` with Λ̂ = I/(2τ). On positives whose latents vary each to its own extent it lets those that
+    vary most collapse; how far depends on τ.
+
+    Arguments:
+        temperature: τ > 0, the initial one if `learnable`.
+        learnable: train τ, through its logarithm.
+        normalize: project the embeddings onto the unit sphere first. Without it they are taken as they are, and the
+            similarity stays -|u-v|²/(2τ) (it is not the inner product off the sphere).
+        negatives_from: which other samples of the batch are an anchor's negatives: "positives" (the other view's, as
+            in CLIP), "anchors" (the anchor's own view: draws from the marginal), or "both" (as NT-Xent in SimCLR).
+        symmetric: average the loss over both views as anchors; otherwise u alone are anchors.
+
+    Raises:
+        ValueError: if the temperature is not positive and finite, or `negatives_from` is unknown.
+
+    See also: `AnInfoNCE`.
+
+    References:
+        van den Oord, Li, Vinyals, "Representation Learning with Contrastive Predictive Coding", arXiv 1807.03748, Eq. 4.
+        Rusak et al., "InfoNCE: Identifying the Gap Between Theory and Practice", arXiv 2407.00143, Eq. 2.
+
+    Example:
+        >>> import torch
+        >>> from aninfonce import InfoNCE
+        >>> u, v = torch.eye(3), torch.eye(3)
+        >>> print(f"{InfoNCE(temperature=1.0)(u, v):.4f}")  # log(1 + 2/e)
+        0.5514
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.1,
+        learnable: bool = False,
+        normalize: bool = True,
+        *,
+        negatives_from: str = "positives",
+        symmetric: bool = True,
+    ) -> None:
+        super().__init__(normalize=normalize, negatives_from=negatives_from, symmetric=symmetric)
+        if not (0 < temperature < math.inf):
+            raise ValueError(f"temperature must be positive and finite, got {temperature}")
+        # A buffer when it is fixed: it is saved and moved with the module either way.
+        log_temperature = torch.tensor(math.log(temperature))
+        if learnable:
+            self.log_temperature = nn.Parameter(log_temperature)
+        else:
+            self.register_buffer("log_temperature", log_temperature)
+        self.learnable = learnable
+
+    @property
+    def temperature(self) -> Tensor:
+        """τ, a scalar tensor."""
+        return self.log_temperature.exp()
+
+    def _concentration(self, dim: int, like: Tensor) -> Tensor:
+        return (0.5 * torch.exp(-self.log_temperature.to(like))).expand(dim)
+
+    def extra_repr(self) -> str:
+        """The settings, for `print(loss)`."""
+        return f"temperature={self.temperature.item():.4g}, learnable={self.learnable}, {super().extra_repr()}"

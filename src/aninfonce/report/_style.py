@@ -1,0 +1,50 @@
+"""The look of every figure: one palette that colour-blind readers can tell apart, PNG for screens, SVG for print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aninfonce._extras import require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["PALETTE", "label", "new_figure", "save_figure"]
+
+# Okabe & Ito's palette, without yellow, which print loses.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+LABELS = {
+    "aninfonce": "AnInfoNCE",
+    "aninfonce-other-positives": "AnInfoNCE, other positives as negatives",
+    "infonce-trainable": "InfoNCE, trainable τ",
+}
+
+
+def label(method: str) -> str:
+    """A method's name for readers."""
+    if method.startswith("infonce-tau-"):
+        return f"InfoNCE, τ = {method.removeprefix('infonce-tau-')}"
+    return LABELS.get(method, method)
+
+
+def new_figure(panels: int, width: float = 4.2, height: float = 3.4) -> tuple[Figure, Sequence[Axes]]:
+    """A figure with that many panels side by side; sizes in inches a panel."""
+    # Not pyplot: no global state, no display, and figures are freed when nobody holds them.
+    figure: Any = require("matplotlib.figure", "app").Figure(figsize=(width * panels, height), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25, linewidth=0.6)
+    return figure, axes
+
+
+def save_figure(figure: Figure, out: Path, name: str) -> list[Path]:
+    """Write `name.png` and `name.svg` into the folder; returns their paths."""
+    paths = [out / f"{name}.png", out / f"{name}.svg"]
+    for path in paths:
+        figure.savefig(path, dpi=160)
+    return paths

@@ -1,0 +1,8 @@
+"""Training on real images: one loop, checkpoints, readouts."""
+
+from aninfonce.training.config import TrainConfig
+from aninfonce.training.loop import EpochRecord, fit
+from aninfonce.training.readouts import encode, readouts
+from aninfonce.training.run import TrainResult, train
+
+__all__ = ["EpochRecord", "TrainConfig", "TrainResult", "encode", "fit", "readouts", "train"]

@@ -1,0 +1,95 @@
+"""The settings of a training run on images, checked before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from aninfonce._checks import nearest_name
+
+__all__ = ["OBJECTIVES", "TrainConfig"]
+
+OBJECTIVES = ("infonce", "aninfonce")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What to train, on what, and how it is measured.
+
+    Attributes:
+        data: digits (embedded), fashion-mnist, mnist, cifar10, or folder:PATH (class subfolders of images).
+        data_root: folder that holds the data set; without it, torchvision downloads to a cache.
+        limit: train on that many images only (a random subset, the same for every objective of one seed).
+        image_size: side to which the images are brought, pixels; default: the data set's own, 32 for folder:PATH.
+        augmentations: preset of augmentations (simclr, weak, crop-flip).
+        objective: infonce or aninfonce.
+        temperature: InfoNCE's temperature.
+        trainable_temperature: train InfoNCE's temperature, from the value above.
+        concentration: initial value of every entry of AnInfoNCE's concentration.
+        concentration_rate: learning rate of the concentration (or of a trainable temperature).
+        negatives_from: which other samples of the batch are negatives: positives, anchors, both (as SimCLR).
+        backbone: small, a torchvision model (resnet18), or timm:NAME.
+        projector_dim: dimensions of the embedding that the objective sees.
+        projector_hidden: width of the projector's hidden layer.
+        epochs: passes over the training images.
+        batch_size: images a step; each gives two views.
+        rate: peak learning rate of AdamW.
+        weight_decay: of AdamW, on weight matrices and filters only.
+        validation: share of the training images held out; the readouts are then scored on them, and the test images
+            stay unseen (for choosing settings).
+        readout_images: the readouts are fitted on at most that many training images.
+        seed: of everything random.
+        device: auto, cpu, cuda.
+        precision: 32-true, bf16-mixed, 16-mixed.
+    """
+
+    data: str = "digits"
+    data_root: Path | None = None
+    limit: int | None = None
+    image_size: int | None = None
+    augmentations: str = "simclr"
+    objective: str = "infonce"
+    temperature: float = 0.2
+    trainable_temperature: bool = False
+    concentration: float = 1.0
+    concentration_rate: float = 0.2
+    negatives_from: str = "both"
+    backbone: str = "small"
+    projector_dim: int = 64
+    projector_hidden: int = 256
+    epochs: int = 40
+    batch_size: int = 128
+    rate: float = 2e-3
+    weight_decay: float = 1e-3
+    validation: float = 0.0
+    readout_images: int = 10_000
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "32-true"
+
+    def __post_init__(self) -> None:
+        nearest_name("objective", self.objective, OBJECTIVES)
+        nearest_name("precision", self.precision, PRECISIONS)
+        nearest_name("device", self.device, ("auto", "cpu", "cuda"))
+        for name in ("epochs", "projector_dim", "projector_hidden", "readout_images"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.batch_size < 2:
+            raise ValueError(f"batch_size must be at least 2 (a single image has no negatives), got {self.batch_size}")
+        if self.limit is not None and self.limit < self.batch_size:
+            raise ValueError(f"limit must be at least the batch size of {self.batch_size}, got {self.limit}")
+        for name in ("temperature", "concentration", "concentration_rate", "rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
+        if not 0 <= self.validation < 1:
+            raise ValueError(f"validation must be a share in [0, 1), got {self.validation}")
+
+    @property
+    def method(self) -> str:
+        """The objective with what sets it apart, as in tables: `infonce-tau-0.2`, `infonce-trainable`, `aninfonce`."""
+        if self.objective == "aninfonce":
+            return "aninfonce"
+        return "infonce-trainable" if self.trainable_temperature else f"infonce-tau-{self.temperature:g}"

@@ -1,0 +1,135 @@
+"""What can be read linearly from a trained encoder: the classes, and the parameters of the augmentations.
+
+Definitions (they stand in docs/readouts.md too):
+- Classes: accuracy of a linear classifier on images without augmentation, from the network in evaluation mode.
+- Augmentation parameters: every image is augmented once, with one fixed draw of parameters that are the same for every
+  encoder. A number is read by ridge regression: R² (a skipped augmentation counts with its identity value). A yes/no
+  is read by a linear classifier: balanced accuracy.
+- `augmentation_r2`: the mean R² of the numbers.
+- `augmentation_accuracy`: the mean balanced accuracy over all parameters, a number counting as the question whether it
+  lies above its median over the readout's training images. Chance is 50 %. This is the counterpart of the paper's
+  "augmentations, %".
+Everything is fitted on training images and scored on images that neither the encoder nor the readout has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from aninfonce import metrics
+from aninfonce.data import NUMBER_PARAMETERS, Augmentation, AugmentationParameters
+from aninfonce.models import ContrastiveModel
+
+__all__ = ["LAYERS", "encode", "readouts"]
+
+LAYERS = ("backbone", "projector")
+
+
+@torch.no_grad()
+def encode(
+    model: ContrastiveModel,
+    images: Tensor,
+    augment: Callable[[Tensor, slice], Tensor] | None = None,
+    batch_size: int = 500,
+) -> dict[str, Tensor]:
+    """Features of images, layer by layer, on the CPU.
+
+    Arguments:
+        model: the network; it is used in evaluation mode and left in its mode.
+        images: uint8, shape (n, channels, height, width).
+        augment: maps a batch and its place among the images to float images; None: the images as they are.
+        batch_size: images at a time.
+
+    Returns:
+        backbone: shape (n, feature_dim). projector: shape (n, dim), on the unit sphere, as the objective sees it.
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    features: dict[str, list[Tensor]] = {layer: [] for layer in LAYERS}
+    for start in range(0, len(images), batch_size):
+        rows = slice(start, min(start + batch_size, len(images)))
+        batch = images[rows].to(device)
+        h, p = model(batch.float() / 255 if augment is None else augment(batch, rows))
+        features["backbone"].append(h.float().cpu())
+        features["projector"].append(F.normalize(p.float(), dim=1).cpu())
+    model.train(was_training)
+    return {layer: torch.cat(parts) for layer, parts in features.items()}
+
+
+def readouts(
+    model: ContrastiveModel,
+    train: tuple[Tensor, Tensor | None],
+    test: tuple[Tensor, Tensor | None],
+    augment: Augmentation,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Every readout of every layer.
+
+    Arguments:
+        model: the trained network.
+        train: images (uint8) and labels (or None) to fit the readouts on.
+        test: images and labels to score them on.
+        augment: the augmentations whose parameters are read.
+        seed: of the draw of the parameters; not the training's, so that encoders are compared on the same draw.
+
+    Returns:
+        `LAYER/class_accuracy`, `LAYER/augmentation_r2`, `LAYER/augmentation_accuracy`, `LAYER/r2/NAME`,
+        `LAYER/accuracy/NAME` and `LAYER/effective_rank`.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    parameters = [augment.draw(len(images), generator=rng) for images, _ in (train, test)]
+    augmented = [
+        encode(model, images, _fixed(augment, drawn)) for (images, _), drawn in zip((train, test), parameters, strict=True)
+    ]
+    scores: dict[str, float] = {}
+    for layer in LAYERS:
+        found = augmentation_scores(augmented[0][layer], parameters[0], augmented[1][layer], parameters[1])
+        scores |= {f"{layer}/{name}": score for name, score in found.items()}
+        scores[f"{layer}/effective_rank"] = metrics.effective_rank(augmented[1][layer])
+    (images, labels), (test_images, test_labels) = train, test
+    if labels is not None and test_labels is not None:
+        plain, test_plain = encode(model, images), encode(model, test_images)
+        for layer in LAYERS:
+            scores[f"{layer}/class_accuracy"] = metrics.readout(
+                plain[layer], labels, test_features=test_plain[layer], test_targets=test_labels
+            )
+    return scores
+
+
+def _fixed(augment: Augmentation, parameters: AugmentationParameters) -> Callable[[Tensor, slice], Tensor]:
+    return lambda batch, rows: augment.apply(batch, parameters[rows].to(batch.device))
+
+
+def augmentation_scores(
+    features: Tensor, parameters: AugmentationParameters, test_features: Tensor, test_parameters: AugmentationParameters
+) -> dict[str, float]:
+    """R² or balanced accuracy of every parameter, and their two means, from features of shape (n, …) and (m, …)."""
+
+    def read(targets: Tensor, test_targets: Tensor, balanced: bool = False) -> float:
+        return metrics.readout(
+            features, targets, test_features=test_features, test_targets=test_targets, balanced=balanced
+        )
+
+    scores: dict[str, float] = {}
+    accuracies: list[float] = []
+    for name in parameters.names:
+        values, test_values = parameters.values[name], test_parameters.values[name]
+        if name in NUMBER_PARAMETERS:
+            scores[f"r2/{name}"] = read(values, test_values)
+            median = values.median()
+            accuracies.append(read(values > median, test_values > median, balanced=True))
+        else:
+            scores[f"accuracy/{name}"] = read(values, test_values, balanced=True)
+            accuracies.append(scores[f"accuracy/{name}"])
+    scores["augmentation_r2"] = _mean([score for name, score in scores.items() if name.startswith("r2/")])
+    scores["augmentation_accuracy"] = _mean(accuracies)
+    return scores
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")

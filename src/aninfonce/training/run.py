@@ -1,0 +1,139 @@
+"""One training run, from its settings to `results.json`: data, training, readouts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aninfonce._runs import write_results
+from aninfonce.data import Augmentation, ImageDataset, load_images
+from aninfonce.training.checkpoint import save_weights
+from aninfonce.training.config import TrainConfig
+from aninfonce.training.loop import EpochRecord, fit
+from aninfonce.training.readouts import readouts
+
+__all__ = ["TrainResult", "WEIGHTS", "train"]
+
+WEIGHTS = "model.safetensors"
+Labelled = tuple[Tensor, Tensor | None]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run.
+
+    Attributes:
+        metrics: the readouts (see `aninfonce.training.readouts`), and how the training ended.
+        history: a record of every epoch.
+        skipped: images that could not be read, with the reason.
+    """
+
+    config: TrainConfig
+    metrics: dict[str, float]
+    history: list[EpochRecord]
+    seconds: float
+    cpu_seconds: float
+    skipped: tuple[tuple[Path, str], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of `results.json`."""
+        return {
+            "name": "train",
+            "method": self.config.method,
+            "config": asdict(self.config),
+            "seed": self.config.seed,
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "metrics": self.metrics,
+            "per_seed": {name: [value] for name, value in self.metrics.items()},
+            "history": [asdict(record) for record in self.history],
+            "skipped": [{"file": path, "reason": reason} for path, reason in self.skipped],
+        }
+
+
+def train(
+    config: TrainConfig,
+    out: Path,
+    *,
+    on_data: Callable[[ImageDataset], None] | None = None,
+    on_step: Callable[[int, int, float], None] | None = None,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+) -> TrainResult:
+    """Train one encoder, read it out, and write weights and `results.json` to the folder.
+
+    Arguments:
+        config: the settings.
+        out: existing folder of the run; a checkpoint in it is continued from.
+        on_data: called with the loaded data set.
+        on_step: called after every step with (step, steps, loss).
+        on_epoch: called after every epoch.
+
+    Raises:
+        ValueError: if the data cannot be had, or the training fails (see `fit`).
+        MissingExtraError: if a package of an extra is missing.
+    """
+    started, cpu_started = time.perf_counter(), time.process_time()
+    dataset = load_images(config.data, config.data_root, image_size=config.image_size)
+    if on_data is not None:
+        on_data(dataset)
+    fitting, scoring = splits(config, dataset)
+    task, history = fit(config, fitting[0], out, on_step=on_step, on_epoch=on_epoch)
+    save_weights(out / WEIGHTS, task)
+    images = fitting[0]
+    augment = Augmentation(config.augmentations, channels=images.shape[1], image_size=min(images.shape[2:]))
+    scores = readouts(task.model, subset(fitting, config.readout_images), scoring, augment)
+    last = history[-1]
+    result = TrainResult(
+        config=config,
+        metrics={
+            **scores,
+            "loss": last.loss,
+            "hit_at_1": last.hit_at_1,
+            "images_per_second": sum(record.images_per_second for record in history) / len(history),
+            "concentration_min": last.concentration[0],
+            "concentration_max": last.concentration[-1],
+            "train_images": float(len(images)),
+            "test_images": float(len(scoring[0])),
+        },
+        history=history,
+        seconds=time.perf_counter() - started,
+        cpu_seconds=time.process_time() - cpu_started,
+        skipped=dataset.skipped,
+    )
+    write_results(out, result.as_json())
+    return result
+
+
+def splits(config: TrainConfig, dataset: ImageDataset) -> tuple[Labelled, Labelled]:
+    """What to train on and what to score on: the test images, or a validation share of the training images."""
+    train = (dataset.train.images, dataset.train.labels)
+    scoring = (dataset.test.images, dataset.test.labels)
+    # One permutation for validation and limit, the same for every objective of one seed.
+    order = torch.randperm(len(train[0]), generator=torch.Generator().manual_seed(config.seed))
+    if config.validation:
+        held_out = max(1, round(config.validation * len(order)))
+        scoring = select(train, order[:held_out])
+        order = order[held_out:]
+    if config.limit is not None:
+        if config.limit > len(order):
+            raise ValueError(f"limit asks for {config.limit} training images, {config.data} has {len(order)}")
+        order = order[: config.limit]
+    return select(train, order.sort().values), scoring
+
+
+def select(data: Labelled, index: Tensor) -> Labelled:
+    """Some of the images with their labels."""
+    images, labels = data
+    return images[index], None if labels is None else labels[index]
+
+
+def subset(data: Labelled, n: int) -> Labelled:
+    """n images spread evenly over the data."""
+    size = len(data[0])
+    return data if size <= n else select(data, torch.arange(n) * size // n)
