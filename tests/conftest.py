@@ -2,4 +2,5 @@
 
 from jaxtyping import install_import_hook
 
-install_import_hook("aninfonce", "beartype.beartype")
+# The numeric tower: an int is welcome where a float is asked for, as type checkers have it.
+install_import_hook("aninfonce", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")

@@ -41,14 +41,17 @@ def prepare_folder(out: Path, config: Mapping[str, Any], *, overwrite: bool = Fa
     if out.is_dir() and any(out.iterdir()):
         if not marker.is_file():
             raise ValueError(f"the output folder {out} is not empty and holds no aninfonce run; choose another --out")
-        if resume:
+        if [path.name for path in out.iterdir()] == [MARKER]:
+            marker.unlink()  # a run that failed before it computed anything
+        elif resume:
             there = read_json(marker).get("config")
             if there != config:
                 raise ValueError(f"cannot resume {out}: {_difference(there, config)}")
             return
-        if not overwrite:
+        elif not overwrite:
             raise ValueError(f"the output folder {out} already holds a run; pass --overwrite or --resume")
-        shutil.rmtree(out)
+        else:
+            shutil.rmtree(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_json(marker, {"config": config})
@@ -103,9 +106,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON atomically: a reader sees the old file or the new one, never a half of it."""
+    text = json.dumps(_finite(json.loads(json.dumps(content, default=_plain))), indent=2, allow_nan=False)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("w") as file:
-        json.dump(_finite(json.loads(json.dumps(content, default=_plain))), file, indent=2, allow_nan=False)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aninfonce.data.augmentations import PRESETS, Augmentation, AugmentationConfig, augment_images
+from aninfonce.data.augmentations import Augmentation, augment_images
+from aninfonce.data.config import PRESETS, AugmentationConfig
 from aninfonce.data.folder import load_folder
 from aninfonce.data.parameters import (
     NUMBER_PARAMETERS,

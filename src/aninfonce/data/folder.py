@@ -24,7 +24,7 @@ _GRAY_MODES = ("1", "L", "LA")
 def load_folder(path: Path, *, image_size: int = 32, seed: int = 0) -> ImageDataset:
     """Load the images of a folder into memory.
 
-    Layouts: `train/CLASS/…` with `test/CLASS/…` (or `val/CLASS/…`); `CLASS/…`; or images without classes. Without a test
+    Layouts: `train/CLASS/…` with `test/CLASS/…` (or `val/CLASS/…`); `CLASS/…`; or just images. Without a test
     folder a fifth of every class is held out.
 
     Arguments:
@@ -37,7 +37,8 @@ def load_folder(path: Path, *, image_size: int = 32, seed: int = 0) -> ImageData
         `skipped`.
 
     Raises:
-        ValueError: if the folder is missing or holds no readable image, or `image_size` is less than 1.
+        ValueError: if the folder is missing or holds no readable image, only one of its train and test folder has class
+            folders, or `image_size` is less than 1.
         MissingExtraError: if Pillow is not installed.
     """
     if not path.is_dir():
@@ -59,6 +60,10 @@ def load_folder(path: Path, *, image_size: int = 32, seed: int = 0) -> ImageData
     names = sorted({name for found in files for name in found})
     if not names:
         raise ValueError(f"{path} holds no image: looked for files ending in {', '.join(IMAGE_SUFFIXES)}")
+    if "" in names and len(names) > 1:
+        raise ValueError(
+            f"{path}: train and test folder must both have class folders, or both none; got {names[1:]} in one"
+        )
     skipped: list[tuple[Path, str]] = []
     loaded = [_load(found, names, image_size, skipped) for found in files]
     for root, (images, _, _) in zip(roots, loaded, strict=True):

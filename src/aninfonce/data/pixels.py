@@ -30,7 +30,7 @@ __all__ = [
 _GRAY = (0.2989, 0.587, 0.114)  # ITU-R 601, as torchvision rounds it
 
 
-def _per_image(factor: Float[Tensor, " batch"]) -> Float[Tensor, "batch 1 1 1"]:
+def _per_image(factor: Tensor) -> Tensor:
     return factor[:, None, None, None]
 
 

@@ -169,7 +169,7 @@ def _check_pair(images: Tensor, labels: Tensor, where: str) -> None:
 
 def _read_npz(path: Path) -> tuple[Tensor, Tensor]:
     try:
-        with np.load(path) as archive:
+        with path.open("rb") as file, np.load(file) as archive:
             images = torch.from_numpy(archive["images"].astype(np.uint8, casting="safe"))
             labels = torch.from_numpy(archive["labels"].astype(np.uint8, casting="safe"))
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:

@@ -12,6 +12,7 @@ from torch.types import _size
 from aninfonce.distributions._normalizer import log_sphere_integral, moments
 from aninfonce.distributions._rejection import NormalizerEstimate, estimate_log_integral, sample_fisher_bingham
 from aninfonce.distributions._sphere import (
+    ONE_SAMPLE,
     SphericalDistribution,
     broadcast_shapes,
     check_concentration,
@@ -25,11 +26,11 @@ __all__ = ["AnisotropicSpherical"]
 class AnisotropicSpherical(SphericalDistribution):
     """The anisotropic conditional p(u | z) ∝ exp(-(u - z)ᵀ Λ (u - z)) on S^{d-1}, Λ diagonal.
 
-    There is no factor 1/2: a coordinate with a large λ_i varies little, with a standard deviation near 1/√(2λ_i). In the
-    convention of noise precisions (the public code's "25 and 5"), Λ is half of them.
+    There is no factor 1/2: a coordinate with a large λ_i varies little, with a standard deviation near 1/√(2λ_i). In
+    the convention of noise precisions (the public code's "25 and 5"), Λ is half of them.
 
-    Samples are exact (rejection, in float64) and the density is normalised to machine precision. Where only ratios of
-    densities at one z are needed, `unnormalized_log_prob` is cheaper.
+    Samples are exact (rejection, in float64, which the device must know) and the density is normalised to machine
+    precision. Where only ratios of densities at one z are needed, `unnormalized_log_prob` is cheaper.
 
     Arguments:
         loc: z, unit vectors, shape (..., dim), dim >= 2.
@@ -85,7 +86,7 @@ class AnisotropicSpherical(SphericalDistribution):
         new._validate_args = self._validate_args
         return new
 
-    def sample(self, sample_shape: _size = torch.Size(), *, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, sample_shape: _size = ONE_SAMPLE, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw samples of shape sample_shape + batch_shape + (dim,), exactly.
 
         Arguments:
@@ -128,8 +129,8 @@ class AnisotropicSpherical(SphericalDistribution):
     def log_normalizer_from_acceptance(self, n: int, *, generator: torch.Generator | None = None) -> NormalizerEstimate:
         """Estimate `log_normalizer` from the acceptance of the sampler, independently of the contour integral.
 
-        C(z) = acceptance · M · |S^{d-1}| · |Ω|^{-½} · e^{-zᵀΛz}, with M and Ω the bound and the precision of the proposal.
-        It needs no analysis, but its error falls with √n only; a check more than a tool.
+        C(z) = acceptance · M · |S^{d-1}| · |Ω|^{-½} · e^{-zᵀΛz}, with M and Ω the bound and the precision of the
+        proposal. It needs no analysis, but its error falls with √n only; a check more than a tool.
 
         Arguments:
             n: how many proposals for each distribution of the batch, at least 2.

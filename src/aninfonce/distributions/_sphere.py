@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from aninfonce._checks import check_finite
 
-__all__ = ["SphericalDistribution", "broadcast_shapes", "check_concentration", "check_loc", "log_area", "unit_sphere"]
+__all__ = [
+    "ONE_SAMPLE",
+    "SphericalDistribution",
+    "broadcast_shapes",
+    "check_concentration",
+    "check_dim",
+    "check_kappa",
+    "check_loc",
+    "log_area",
+    "unit_sphere",
+]
+
+ONE_SAMPLE = torch.Size()  # the default of every sample_shape
 
 
 def log_area(dim: int) -> float:
@@ -36,7 +49,8 @@ class _UnitSphere(constraints.Constraint):
     def check(self, value: Tensor) -> Tensor:
         """Return, for each vector of `value` (..., dim), whether its norm is one."""
         norm = torch.linalg.vector_norm(value, dim=-1)
-        return (norm - 1).abs() <= _tolerance(value.dtype)
+        near: Tensor = (norm - 1).abs() <= _tolerance(value.dtype)
+        return near
 
 
 unit_sphere = _UnitSphere()
@@ -110,15 +124,41 @@ def check_concentration(concentration: object, dim: int, values: bool, signed: b
         )
 
 
-def broadcast_shapes(loc: torch.Size, concentration: torch.Size) -> torch.Size:
-    """Return the batch shape of two parameters given their batch shapes.
+def check_kappa(concentration: object, values: bool) -> None:
+    """Check that `concentration` is a floating-point tensor, and if `values`, finite and not negative.
 
     Raises:
-        ValueError: if they cannot be broadcast together.
+        TypeError: if it is not a floating-point tensor.
+        ValueError: if an entry is not finite or negative.
+    """
+    concentration = _check_tensor("concentration", concentration, "(...)")
+    if not values:
+        return
+    check_finite("concentration", concentration)
+    if bool((concentration < 0).any()):
+        raise ValueError(f"concentration must be at least 0, got one of {float(concentration.detach().min()):.6g}")
+
+
+def check_dim(dim: object) -> None:
+    """Check that `dim` is an integer of at least 2.
+
+    Raises:
+        TypeError: if it is not an integer.
+        ValueError: if it is less than 2.
+    """
+    if isinstance(dim, bool) or not isinstance(dim, int):
+        raise TypeError(f"dim must be an integer, got {type(dim).__name__}")
+    if dim < 2:
+        raise ValueError(f"dim must be at least 2, got {dim}")
+
+
+def broadcast_shapes(*shapes: torch.Size) -> torch.Size:
+    """Return the shape that `shapes` broadcast to.
+
+    Raises:
+        ValueError: if they do not.
     """
     try:
-        return torch.broadcast_shapes(loc, concentration)
-    except RuntimeError as error:
-        raise ValueError(
-            f"the batch shapes of loc and concentration must broadcast, got {tuple(loc)} and {tuple(concentration)}"
-        ) from error
+        return torch.Size(np.broadcast_shapes(*shapes))
+    except ValueError as error:
+        raise ValueError(f"shapes must broadcast together, got {', '.join(str(tuple(s)) for s in shapes)}") from error

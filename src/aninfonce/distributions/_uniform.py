@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.distributions.constraints import Constraint
 from torch.types import _size
 
-from aninfonce.distributions._sphere import SphericalDistribution, log_area
+from aninfonce.distributions._sphere import ONE_SAMPLE, SphericalDistribution, broadcast_shapes, check_dim, log_area
 
 __all__ = ["HypersphericalUniform"]
 
@@ -37,7 +39,7 @@ class HypersphericalUniform(SphericalDistribution):
         torch.Size([5, 10])
     """
 
-    arg_constraints: dict[str, Constraint] = {}
+    arg_constraints: ClassVar[dict[str, Constraint]] = {}
     has_rsample = True
 
     def __init__(
@@ -48,10 +50,7 @@ class HypersphericalUniform(SphericalDistribution):
         dtype: torch.dtype | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        if isinstance(dim, bool) or not isinstance(dim, int):
-            raise TypeError(f"dim must be an integer, got {type(dim).__name__}")
-        if dim < 2:
-            raise ValueError(f"dim must be at least 2, got {dim}")
+        check_dim(dim)
         dtype = torch.get_default_dtype() if dtype is None else dtype
         if not dtype.is_floating_point:
             raise TypeError(f"dtype must be a floating-point dtype, got {dtype}")
@@ -66,7 +65,7 @@ class HypersphericalUniform(SphericalDistribution):
         new._batch_shape = torch.Size(batch_shape)
         return new
 
-    def sample(self, sample_shape: _size = torch.Size(), *, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, sample_shape: _size = ONE_SAMPLE, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw samples of shape sample_shape + batch_shape + (dim,); normalised Gaussians."""
         shape = self._extended_shape(sample_shape)
         # Half precision is too coarse a grid for the Gaussians; the direction is rounded only at the end.
@@ -75,7 +74,7 @@ class HypersphericalUniform(SphericalDistribution):
         x /= torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         return x.to(self._like.dtype)
 
-    def rsample(self, sample_shape: _size = torch.Size(), *, generator: torch.Generator | None = None) -> Tensor:
+    def rsample(self, sample_shape: _size = ONE_SAMPLE, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw samples; there is no parameter, so this is `sample`."""
         return self.sample(sample_shape, generator=generator)
 
@@ -87,7 +86,7 @@ class HypersphericalUniform(SphericalDistribution):
         """
         if self._validate_args:
             self._validate_sample(value)
-        shape = torch.broadcast_shapes(value.shape[:-1], self._batch_shape)
+        shape = broadcast_shapes(value.shape[:-1], self._batch_shape)
         return value.new_full(shape, -log_area(self.dim))
 
     def entropy(self) -> Tensor:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.distributions import constraints
 from torch.types import _size
 
-from aninfonce._checks import check_finite
 from aninfonce._typing import Float
 from aninfonce.distributions._normalizer import log_sphere_integral
-from aninfonce.distributions._sphere import SphericalDistribution, broadcast_shapes, check_loc, unit_sphere
+from aninfonce.distributions._sphere import (
+    ONE_SAMPLE,
+    SphericalDistribution,
+    broadcast_shapes,
+    check_kappa,
+    check_loc,
+    unit_sphere,
+)
 
 __all__ = ["VonMisesFisher"]
 
@@ -37,8 +45,8 @@ class VonMisesFisher(SphericalDistribution):
         AnisotropicSpherical: one concentration for each coordinate.
 
     References:
-        Wood (1994), "Simulation of the von Mises Fisher distribution"; Ulrich (1984), "Computer generation of distributions
-        on the m-sphere".
+        Wood (1994), "Simulation of the von Mises Fisher distribution"; Ulrich (1984), "Computer generation of
+        distributions on the m-sphere".
 
     Example:
         >>> vmf = VonMisesFisher(torch.tensor([0.0, 0.0, 1.0]), torch.tensor(50.0))
@@ -47,21 +55,15 @@ class VonMisesFisher(SphericalDistribution):
         True
     """
 
-    arg_constraints = {"loc": unit_sphere, "concentration": constraints.nonnegative}
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
+        "loc": unit_sphere,
+        "concentration": constraints.nonnegative,
+    }
 
     def __init__(self, loc: Tensor, concentration: Tensor, validate_args: bool | None = None) -> None:
         checks = self._checks(validate_args)
         check_loc(loc, checks)
-        if not isinstance(concentration, Tensor):
-            raise TypeError(f"concentration must be a torch.Tensor, got {type(concentration).__name__}")
-        if not concentration.is_floating_point():
-            raise TypeError(f"concentration must be a floating-point tensor, got dtype {concentration.dtype}")
-        if checks:
-            check_finite("concentration", concentration)
-            if bool((concentration < 0).any()):
-                raise ValueError(
-                    f"concentration must be at least 0, got a smallest entry of {float(concentration.detach().min()):.6g}"
-                )
+        check_kappa(concentration, checks)
         batch_shape = broadcast_shapes(loc.shape[:-1], concentration.shape)
         self.loc = loc.expand((*batch_shape, loc.shape[-1]))
         self.concentration = concentration.to(loc.dtype).expand(batch_shape)
@@ -77,7 +79,7 @@ class VonMisesFisher(SphericalDistribution):
         new._validate_args = self._validate_args
         return new
 
-    def sample(self, sample_shape: _size = torch.Size(), *, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, sample_shape: _size = ONE_SAMPLE, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw samples of shape sample_shape + batch_shape + (dim,), exactly."""
         shape = self._extended_shape(sample_shape)
         with torch.no_grad():
@@ -96,10 +98,10 @@ class VonMisesFisher(SphericalDistribution):
         """
         if self._validate_args:
             self._validate_sample(value)
-        # κ(zᵀu - 1) is small where κzᵀu is not: float64 keeps what the difference leaves.
-        cosine = (self.loc.double() * value.double()).sum(-1)
+        # zᵀu = 1 - |u - z|²/2: unlike the product, this forgives norms that are one up to rounding only.
+        half_square = ((value.double() - self.loc.double()) ** 2).sum(-1) / 2
         kappa = self.concentration.double()
-        return (kappa * cosine - self._log_integral(kappa)).to(value.dtype)
+        return (kappa * (1 - half_square) - self._log_integral(kappa)).to(value.dtype)
 
     @property
     def log_normalizer(self) -> Tensor:
@@ -137,9 +139,11 @@ def sample_von_mises_fisher(
 ) -> Float[Tensor, "samples dim"]:
     """Draw `repeats` samples for every row: all rows once, then all rows again, …
 
-    The cosine t = zᵀu is drawn by rejection (Wood 1994): with m = d - 1, b = m/(2κ + √(4κ² + m²)), x₀ = (1 - b)/(1 + b),
+    The cosine t = zᵀu is drawn by rejection (Wood 1994). With m = d - 1, b = m/(2κ + √(4κ² + m²)) and
+    x₀ = (1 - b)/(1 + b):
 
-        t = (1 - (1 + b)β)/(1 - (1 - b)β), β ~ Beta(m/2, m/2);   accept if log U < κ(t - x₀) + m log((1 - x₀t)/(1 - x₀²)).
+        t = (1 - (1 + b)β)/(1 - (1 - b)β),  β ~ Beta(m/2, m/2)
+        accept if log U < κ(t - x₀) + m log((1 - x₀t)/(1 - x₀²))
 
     For v uniform on S^{d-1}, (1 + v₁)/2 is such a β, and the other coordinates of v are, normalised, an independent
     uniform direction, the tangent's. So Gaussians are all it takes, and a reflection then carries e₁ to z.

@@ -69,19 +69,19 @@ def make_backbone(name: str = "small", *, channels: int, image_size: int) -> Sma
     """
     if channels < 1 or image_size < 1:
         raise ValueError(f"channels and image_size must be at least 1, got {channels} and {image_size}")
-    library, _, rest = name.partition(":")
-    if library == "small":
-        if rest and not rest.isdecimal():
-            raise ValueError(f"unknown backbone {name!r}: what follows small: must be a number, its width")
-        return SmallConvNet(channels, int(rest)) if rest else SmallConvNet(channels)
+    library, colon, rest = name.partition(":")
+    if name == "small":
+        return SmallConvNet(channels)
+    if library == "small" and rest.isdecimal():
+        return SmallConvNet(channels, int(rest))
     if library == "timm" and rest:
         network = _timm(rest, channels, image_size)
     elif library == "torchvision" and rest:
         network = _torchvision(rest, channels, image_size)
-    elif not rest:
+    elif not colon:
         network = _torchvision(name, channels, image_size)
     else:
-        raise ValueError(f"unknown backbone {name!r}: expected small, timm:NAME or torchvision:NAME")
+        raise ValueError(f"unknown backbone {name!r}: expected small, small:WIDTH, timm:NAME or torchvision:NAME")
     return Backbone(network, _feature_dim(name, network, channels, image_size))
 
 

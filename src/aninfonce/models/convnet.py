@@ -13,8 +13,8 @@ __all__ = ["SmallConvNet"]
 class SmallConvNet(nn.Module):
     """Four stages of convolution, batch normalisation and ReLU, then the average and the maximum over the image.
 
-    The stages have `width`, 2, 4 and 8 times `width` channels; their strides are 2, 1, 2 and 2. Tried on 28×28 images:
-    stride 1 first took longer and read out no better, nor did wider stages; the maximum next to the average costs nothing
+    The stages have `width`, 2, 4 and 8 times `width` channels; their strides are 2, 1, 2 and 2. On 28×28 images,
+    stride 1 first took longer and read out no better; the maximum next to the average costs nothing
     and raised the linear readout of classes by two points.
 
     Arguments:

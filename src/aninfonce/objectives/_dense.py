@@ -17,7 +17,14 @@ from torch.nn import functional as F
 from aninfonce._checks import nearest_name
 from aninfonce._typing import Float
 
-__all__ = ["NegativesFrom", "check_negatives_from", "contrast", "contrast_explicit", "pairwise_similarity", "similarity"]
+__all__ = [
+    "NegativesFrom",
+    "check_negatives_from",
+    "contrast",
+    "contrast_explicit",
+    "pairwise_similarity",
+    "similarity",
+]
 
 NegativesFrom = Literal["positives", "anchors", "both"]
 
@@ -29,7 +36,7 @@ def check_negatives_from(name: str) -> NegativesFrom:
 
 
 def similarity(
-    a: Float[Tensor, "*batch dim"], c: Float[Tensor, "*batch dim"], concentration: Float[Tensor, "*one dim"]
+    a: Float[Tensor, "*batch dim"], c: Float[Tensor, "*batch dim"], concentration: Float[Tensor, " dim"]
 ) -> Float[Tensor, "*batch"]:
     """Row by row: s(a, c) = -Σ_k Λ_k (a_k - c_k)²."""
     return -(concentration * (a - c).square()).sum(-1)
@@ -94,5 +101,5 @@ def contrast_explicit(
     if negatives.ndim == 2:
         others = pairwise_similarity(u, negatives, concentration)
     else:
-        others = similarity(u[:, None], negatives, concentration)
+        others = similarity(u[:, None].expand_as(negatives), negatives, concentration)
     return F.softplus(others.logsumexp(1) - positive).mean()

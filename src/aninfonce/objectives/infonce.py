@@ -33,7 +33,8 @@ class InfoNCE(ContrastiveObjective):
     See also: `AnInfoNCE`.
 
     References:
-        van den Oord, Li, Vinyals, "Representation Learning with Contrastive Predictive Coding", arXiv 1807.03748, Eq. 4.
+        van den Oord, Li, Vinyals, "Representation Learning with Contrastive Predictive Coding", arXiv 1807.03748,
+        Eq. 4.
         Rusak et al., "InfoNCE: Identifying the Gap Between Theory and Practice", arXiv 2407.00143, Eq. 2.
 
     Example:
@@ -58,6 +59,7 @@ class InfoNCE(ContrastiveObjective):
             raise ValueError(f"temperature must be positive and finite, got {temperature}")
         # A buffer when it is fixed: it is saved and moved with the module either way.
         log_temperature = torch.tensor(math.log(temperature))
+        self.log_temperature: Tensor
         if learnable:
             self.log_temperature = nn.Parameter(log_temperature)
         else:

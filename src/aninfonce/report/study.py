@@ -29,8 +29,8 @@ MEASURES = {
 
 
 def study_table(results: Mapping[str, Any]) -> Table:
-    """Method by measure: the mean over seeds, ± the standard deviation where there are several; the paper's in brackets."""
-    table = require("rich.table", "app").Table(
+    """Method by measure: the mean over seeds ± the standard deviation; in brackets the published figure."""
+    table: Table = require("rich.table", "app").Table(
         title=f"{results['name']}: {len(results['seeds'])} mixing(s), held-out scores; (…) the published figure",
         title_justify="left",
     )
@@ -100,7 +100,9 @@ def _temperature_panel(axis: Axes, results: Mapping[str, Any]) -> None:
         if ours := per_seed.get(f"aninfonce/{measure}"):
             axis.axhline(statistics.fmean(ours), color=color, linestyle=":", label=f"AnInfoNCE: {name}")
         if free := per_seed.get(f"infonce-trainable/{measure}"):
-            axis.axhline(statistics.fmean(free), color=color, linestyle="-.", linewidth=0.8, label=f"trainable τ: {name}")
+            axis.axhline(
+                statistics.fmean(free), color=color, linestyle="-.", linewidth=0.8, label=f"trainable τ: {name}"
+            )
     axis.set(xscale="log", xlabel="InfoNCE's temperature τ", ylim=(-0.05, 1.03), title="the collapse depends on τ")
     axis.set_xticks(present, [f"{t:g}" for t in present])
     axis.minorticks_off()

@@ -68,7 +68,9 @@ def load_checkpoint(
     if _checksum(path) != pointer.get("sha256"):
         raise ValueError(f"the checkpoint {path} is damaged: its checksum differs from the one in {POINTER}")
     tensors = load_file(path)
-    _restore(module, {name.removeprefix("module."): t for name, t in tensors.items() if name.startswith("module.")}, path)
+    _restore(
+        module, {name.removeprefix("module."): t for name, t in tensors.items() if name.startswith("module.")}, path
+    )
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):

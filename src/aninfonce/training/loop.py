@@ -80,15 +80,13 @@ def fit(
         The trained network and objective, in evaluation mode, and a record of every epoch.
 
     Raises:
-        ValueError: if there are fewer images than one batch holds, or the loss is no longer finite (the checkpoint of
-            the epoch before stays).
+        ValueError: if there are fewer images than one batch holds.
+        FloatingPointError: if the loss is no longer finite; the checkpoint of the epoch before stays.
         MissingExtraError: if lightning-fabric is not installed.
     """
     if len(images) < config.batch_size:
         raise ValueError(f"a batch of {config.batch_size} needs as many training images, got {len(images)}")
-    fabric = require("lightning_fabric", "app").Fabric(
-        accelerator=config.device, devices=1, precision=config.precision
-    )
+    fabric = require("lightning_fabric", "app").Fabric(accelerator=config.device, devices=1, precision=config.precision)
     task = make_task(config, images)
     optimizer = make_optimizer(task, config)
     # Draws are made on the CPU, so that a seed gives the same views on every device.
@@ -113,7 +111,7 @@ def fit(
                 group["lr"] = group["peak"] * learning_rate_factor(step, steps)
             loss, u, v = wrapped(views)
             if not math.isfinite(loss.item()):
-                raise ValueError(
+                raise FloatingPointError(
                     f"the loss is {loss.item()} at step {step} (epoch {epoch + 1}); the checkpoint of epoch {epoch} "
                     "is in the output folder. A smaller --rate or --concentration-rate may help."
                 )

@@ -17,12 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aninfonce import metrics
 from aninfonce.data import NUMBER_PARAMETERS, Augmentation, AugmentationParameters
-from aninfonce.models import ContrastiveModel
 
 __all__ = ["LAYERS", "encode", "readouts"]
 
@@ -31,7 +30,7 @@ LAYERS = ("backbone", "projector")
 
 @torch.no_grad()
 def encode(
-    model: ContrastiveModel,
+    model: nn.Module,
     images: Tensor,
     augment: Callable[[Tensor, slice], Tensor] | None = None,
     batch_size: int = 500,
@@ -39,7 +38,7 @@ def encode(
     """Features of images, layer by layer, on the CPU.
 
     Arguments:
-        model: the network; it is used in evaluation mode and left in its mode.
+        model: float images to (features, projection), both of shape (n, …); used in evaluation mode, left in its own.
         images: uint8, shape (n, channels, height, width).
         augment: maps a batch and its place among the images to float images; None: the images as they are.
         batch_size: images at a time.
@@ -62,7 +61,7 @@ def encode(
 
 
 def readouts(
-    model: ContrastiveModel,
+    model: nn.Module,
     train: tuple[Tensor, Tensor | None],
     test: tuple[Tensor, Tensor | None],
     augment: Augmentation,
@@ -71,7 +70,7 @@ def readouts(
     """Every readout of every layer.
 
     Arguments:
-        model: the trained network.
+        model: the trained network, as for `encode`.
         train: images (uint8) and labels (or None) to fit the readouts on.
         test: images and labels to score them on.
         augment: the augmentations whose parameters are read.
@@ -84,7 +83,8 @@ def readouts(
     rng = torch.Generator().manual_seed(seed)
     parameters = [augment.draw(len(images), generator=rng) for images, _ in (train, test)]
     augmented = [
-        encode(model, images, _fixed(augment, drawn)) for (images, _), drawn in zip((train, test), parameters, strict=True)
+        encode(model, images, _fixed(augment, drawn))
+        for (images, _), drawn in zip((train, test), parameters, strict=True)
     ]
     scores: dict[str, float] = {}
     for layer in LAYERS:

@@ -18,7 +18,7 @@ from aninfonce.training.config import TrainConfig
 from aninfonce.training.loop import EpochRecord, fit
 from aninfonce.training.readouts import readouts
 
-__all__ = ["TrainResult", "WEIGHTS", "train"]
+__all__ = ["WEIGHTS", "TrainResult", "train"]
 
 WEIGHTS = "model.safetensors"
 Labelled = tuple[Tensor, Tensor | None]

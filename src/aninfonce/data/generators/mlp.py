@@ -73,7 +73,9 @@ class InvertibleMLP(nn.Module):
         if not 0 < negative_slope <= 1:
             raise ValueError(f"negative_slope must be in (0, 1] for the map to be invertible, got {negative_slope}")
         self.negative_slope = negative_slope
-        self.register_buffer("weights", best_conditioned(dim, depth, candidates, generator).to(torch.get_default_dtype()))
+        self.register_buffer(
+            "weights", best_conditioned(dim, depth, candidates, generator).to(torch.get_default_dtype())
+        )
 
     def forward(self, z: Tensor) -> Tensor:
         """Observations g(z), shape (…, dim) as the latents."""

@@ -1,0 +1,5 @@
+"""`python -m aninfonce`."""
+
+from aninfonce.cli import main
+
+main()

@@ -1,0 +1,157 @@
+"""Tables and figures of training runs, alone and side by side, from the content of their `results.json`."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aninfonce._extras import require
+from aninfonce.report._style import PALETTE, label, new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from rich.table import Table
+
+__all__ = ["compare_figure", "compare_table", "summarize", "training_figure", "training_table"]
+
+LAYERS = ("backbone", "projector")
+# Share of correct answers in the paper's tables for CIFAR-10, %: classes / augmentations.
+SUMMARY = {
+    "class_accuracy": ("classes, %", 100),
+    "augmentation_r2": ("augmentation R²", 1),
+    "augmentation_accuracy": ("augmentations, %", 100),
+    "effective_rank": ("effective rank", 1),
+}
+
+
+def summarize(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """Put runs that differ in nothing but their seed together.
+
+    Arguments:
+        runs: the contents of `results.json` of training runs.
+
+    Returns:
+        Name of the setting -> measure -> one number a run. A setting's name is its method (`infonce-tau-0.2`), followed
+        by whatever else sets it apart from the other runs.
+
+    Raises:
+        ValueError: if a run is not a training run.
+    """
+    for run in runs:
+        if run.get("name") != "train":
+            raise ValueError(f"only training runs can be compared, got a run of {run.get('name')!r}")
+    settings = [{key: value for key, value in run["config"].items() if key not in ("seed", "device")} for run in runs]
+    implied = {"objective", "temperature", "trainable_temperature", "concentration", "concentration_rate"}
+    varied = [
+        key
+        for key in settings[0]
+        if key not in implied and any(setting.get(key) != settings[0].get(key) for setting in settings)
+    ]
+    table: dict[str, dict[str, list[float]]] = {}
+    for run, setting in zip(runs, settings, strict=True):
+        name = ", ".join([run["method"], *(f"{key} {setting.get(key)}" for key in varied)])
+        measures = table.setdefault(name, {})
+        for measure, value in run["metrics"].items():
+            measures.setdefault(measure, []).append(value)
+    return table
+
+
+def compare_table(summary: Mapping[str, Mapping[str, Sequence[float]]]) -> Table:
+    """Setting and layer by measure: mean ± standard deviation over the runs of a setting."""
+    table: Table = require("rich.table", "app").Table(title="linear readouts, held out", title_justify="left")
+    table.add_column("objective")
+    table.add_column("runs", justify="right")
+    table.add_column("layer")
+    for heading, _ in SUMMARY.values():
+        table.add_column(heading, justify="right")
+    for setting, measures in summary.items():
+        for layer in LAYERS:
+            cells = [_cell(measures.get(f"{layer}/{m}"), scale) for m, (_, scale) in SUMMARY.items()]
+            first = layer == LAYERS[0]
+            runs = str(max(len(values) for values in measures.values()))
+            table.add_row(label(setting) if first else "", runs if first else "", layer, *cells)
+        table.add_section()
+    return table
+
+
+def _cell(values: Sequence[float] | None, scale: float) -> str:
+    if not values:
+        return "–"
+    digits = 1 if scale == 100 else 3
+    scaled = [scale * value for value in values]
+    if len(scaled) == 1:
+        return f"{scaled[0]:.{digits}f}"
+    return f"{statistics.fmean(scaled):.{digits}f} ± {statistics.stdev(scaled):.{digits}f}"
+
+
+def training_table(results: Mapping[str, Any]) -> Table:
+    """One run: every readout of backbone and projector."""
+    table: Table = require("rich.table", "app").Table(
+        title=f"{label(results['method'])} on {results['config']['data']}: linear readouts, held out",
+        title_justify="left",
+    )
+    table.add_column("readout")
+    for layer in LAYERS:
+        table.add_column(layer, justify="right")
+    metrics = results["metrics"]
+    for name in [name.partition("/")[2] for name in metrics if name.startswith("backbone/")]:
+        scale = 100 if "accuracy" in name else 1
+        unit = ", %" if scale == 100 else ""
+        table.add_row(name + unit, *(_cell([metrics[f"{layer}/{name}"]], scale) for layer in LAYERS))
+    return table
+
+
+def training_figure(results: Mapping[str, Any], out: Path) -> list[Path]:
+    """Loss along training, R² of every augmentation parameter, the learned concentrations. Returns the files' paths."""
+    figure, (loss, parameters, concentrations) = new_figure(3)
+    history = results["history"]
+    epochs = [record["epoch"] for record in history]
+    loss.plot(epochs, [record["loss"] for record in history], color=PALETTE[0])
+    loss.set(xlabel="epoch", ylabel="loss, nats", title="training")
+    _parameter_panel(parameters, dict.fromkeys(LAYERS, results["metrics"]), per_layer=True)
+    # Rows of Λ̂ are sorted: each line is a rank, not a dimension.
+    spectrum = np.array([record["concentration"] for record in history])
+    concentrations.plot(epochs, spectrum, color=PALETTE[0], linewidth=0.6, alpha=0.7)
+    concentrations.set(xlabel="epoch", ylabel="concentration Λ̂ (sorted)", yscale="log", title="what the loss learned")
+    return save_figure(figure, out, "training")
+
+
+def _parameter_panel(axis: Axes, rows: Mapping[str, Mapping[str, Any]], *, per_layer: bool, layer: str = "") -> None:
+    """Bars: the R² of every numeric parameter, one colour a row of `rows` (a layer, or a setting at one layer)."""
+    prefix = f"{LAYERS[0] if per_layer else layer}/r2/"
+    names = sorted({name.removeprefix(prefix) for row in rows.values() for name in row if name.startswith(prefix)})
+    height = 0.8 / max(1, len(rows))
+    for i, ((name, metrics), color) in enumerate(zip(rows.items(), PALETTE, strict=False)):
+        at = name if per_layer else layer
+        values = [np.atleast_1d(metrics.get(f"{at}/r2/{parameter}", np.nan)) for parameter in names]
+        axis.barh(
+            np.arange(len(names)) + i * height,
+            [float(v.mean()) for v in values],
+            height,
+            xerr=[float(v.std(ddof=1)) if v.size > 1 else 0.0 for v in values],
+            color=color,
+            label=name if per_layer else label(name),
+        )
+    axis.set_yticks(np.arange(len(names)) + 0.4 - height / 2, names)
+    axis.invert_yaxis()
+    axis.set(xlabel="held-out R²", title=f"augmentation parameters{'' if per_layer else f', {layer}'}")
+    axis.legend(fontsize=7)
+
+
+def compare_figure(summary: Mapping[str, Mapping[str, Sequence[float]]], out: Path) -> list[Path]:
+    """Classes against augmentations, and every parameter at backbone and projector. Returns the files' paths."""
+    figure, (trade_off, *bars) = new_figure(3)
+    for (setting, measures), color in zip(summary.items(), PALETTE, strict=False):
+        for layer, marker in zip(LAYERS, ("o", "s"), strict=True):
+            x, y = measures.get(f"{layer}/augmentation_r2"), measures.get(f"{layer}/class_accuracy")
+            if x and y:
+                trade_off.plot(x, 100 * np.array(y), marker, color=color, label=f"{label(setting)}, {layer}", alpha=0.8)
+    trade_off.set(xlabel="augmentations, mean R²", ylabel="classes, %", title="what is kept")
+    trade_off.legend(fontsize=7)
+    for axis, layer in zip(bars, LAYERS, strict=True):
+        _parameter_panel(axis, summary, per_layer=False, layer=layer)
+    return save_figure(figure, out, "compare")

@@ -1,0 +1,178 @@
+"""The command line as its users meet it: results, one clear line for bad input, no traceback."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aninfonce.cli import run
+
+FAST = ["--backbone", "small:4", "--projector-dim", "8", "--projector-hidden", "16", "--epochs", "1", "--device", "cpu"]
+
+
+def train(out, *more):
+    return run(["train", "--data", "digits", "--limit", "256", "--out", str(out), *FAST, *more])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    for objective in ("infonce", "aninfonce"):
+        for seed in ("0", "1"):
+            assert train(folder / f"{objective}-{seed}", "--objective", objective, "--seed", seed) == 0
+    return folder
+
+
+def test_train_and_compare(runs, capsys):
+    out = runs / "compare"
+    assert run(["compare", *map(str, sorted(runs.glob("*nce-*"))), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "AnInfoNCE" in printed
+    assert "InfoNCE, τ = 0.2" in printed
+    assert str(out / "compare.png") in printed
+    results = json.loads((out / "results.json").read_text())
+    assert len(results["per_seed"]["aninfonce/projector/augmentation_r2"]) == 2
+    singles = [json.loads((runs / f"aninfonce-{s}" / "results.json").read_text())["metrics"] for s in (0, 1)]
+    mean = sum(single["projector/augmentation_r2"] for single in singles) / 2
+    assert results["metrics"]["aninfonce/projector/augmentation_r2"] == pytest.approx(mean)
+    for name in ("compare.png", "compare.svg"):
+        assert (out / name).stat().st_size > 10_000
+    assert (runs / "infonce-0" / "training.png").stat().st_size > 10_000
+
+
+def test_reproduce_writes_the_contract_and_adds_seeds_on_resume(tmp_path, capsys):
+    command = ["reproduce", "content-style", "--steps", "30", "--out", str(tmp_path / "run"), "--workers", "2"]
+    assert run(command) == 0
+    assert "AnInfoNCE" in capsys.readouterr().out
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert {"name", "config", "seeds", "versions", "seconds", "cpu_seconds", "metrics", "per_seed", "published"} <= (
+        results.keys()
+    )
+    for method in ("aninfonce", "infonce-tau-1", "infonce-tau-0.1", "infonce-trainable"):
+        for measure in ("r2_content", "r2_style", "mean_correlation", "cpu_seconds"):
+            assert f"{method}/{measure}" in results["metrics"]
+    assert "aninfonce/concentration_error" in results["metrics"]
+    assert results["published"]["infonce-tau-1/r2_style"] == 0.01
+    first = results["per_seed"]["aninfonce/r2"]
+    stamp = (tmp_path / "run" / "jobs" / "aninfonce-seed-0.json").stat().st_mtime_ns
+    assert run([*command, "--seeds", "2", "--resume"]) == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["per_seed"]["aninfonce/r2"][:1] == first
+    assert len(results["per_seed"]["aninfonce/r2"]) == 2
+    assert (tmp_path / "run" / "jobs" / "aninfonce-seed-0.json").stat().st_mtime_ns == stamp
+    assert (tmp_path / "run" / "content-style.svg").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["reproduce", "content-stile"], "did you mean 'content-style'"),
+        (["reproduce", "content-style", "--seeds", "0"], "seeds must be at least 1"),
+        (["reproduce", "content-style", "--workers", "0"], "workers must be at least 1"),
+        (["reproduce", "content-style", "--steps", "0"], "steps must be at least 1"),
+        (["train", "--data", "digit"], "did you mean 'digits'"),
+        (["train", "--objective", "infonse"], "did you mean 'infonce'"),
+        (["train", "--backbone", "resnet81"], "resnet"),
+        (["train", "--augmentations", "simclr2"], "did you mean 'simclr'"),
+        (["train", "--data", "mnist", "--data-root", "/nonexistent"], "/nonexistent"),
+        (["train", "--data", "folder:/nonexistent"], "/nonexistent"),
+        (["train", "--batch-size", "1"], "batch_size must be at least 2"),
+        (["compare", "/nonexistent"], "no run at /nonexistent"),
+    ],
+)
+def test_bad_input_is_one_clear_line(tmp_path, capsys, arguments, message):
+    assert run([*arguments, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+
+
+def test_a_failed_start_leaves_nothing_in_the_way(tmp_path):
+    assert train(tmp_path / "out", "--limit", "100000") == 2
+    assert train(tmp_path / "out") == 0
+
+
+def test_a_run_is_not_overwritten_unasked(runs, capsys):
+    assert train(runs / "infonce-0") == 2
+    assert "already holds a run; pass --overwrite or --resume" in capsys.readouterr().err
+    assert train(runs / "infonce-0", "--resume") == 0
+    assert train(runs / "infonce-0", "--resume", "--rate", "0.1") == 2
+    assert "rate 0.002, now 0.1" in capsys.readouterr().err
+    assert train(runs / "infonce-0", "--overwrite") == 0
+
+
+def test_only_training_runs_are_compared(tmp_path, runs, capsys):
+    (tmp_path / "results.json").write_text(json.dumps({"name": "content-style", "metrics": {}}))
+    assert run(["compare", str(runs / "infonce-0"), str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "only training runs can be compared, got a run of 'content-style'" in capsys.readouterr().err
+
+
+def test_unreadable_images_are_named_skipped_and_counted(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(60):
+            pixels = rng.integers(0, 255, (20, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{i}.png")
+    (tmp_path / "images" / "cat" / "broken.png").write_bytes(b"not a picture")
+    out = tmp_path / "out"
+    code = run(["train", "--data", f"folder:{tmp_path / 'images'}", "--batch-size", "32", "--out", str(out), *FAST])
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    assert "broken.png" in printed.out
+    assert "1 skipped as unreadable" in printed.out
+    assert json.loads((out / "results.json").read_text())["skipped"][0]["file"].endswith("broken.png")
+
+
+@pytest.mark.parametrize("level", [[], ["reproduce"], ["train"], ["compare"]])
+def test_help_at_every_level(level, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        run([*level, "--help"])
+    assert leaving.value.code == 0
+    assert len(capsys.readouterr().out) > 300
+
+
+def test_a_missing_extra_is_named(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tyro", None)
+    assert run(["compare", "x"]) == 2
+    assert "pip install 'aninfonce[app]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["reproduce", "train"])
+def test_ctrl_c_ends_cleanly_and_leaves_what_was_computed(tmp_path, command):
+    out = tmp_path / "out"
+    if command == "reproduce":
+        arguments = ["reproduce", "content-style", "--steps", "100", "--seeds", "50", "--workers", "1"]
+        computed = out / "jobs" / "aninfonce-seed-0.json"
+    else:
+        arguments = ["train", "--epochs", "500", "--limit", "256", "--backbone", "small:4"]
+        computed = out / "checkpoint.json"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aninfonce", *arguments, "--out", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not computed.exists():
+        assert time.monotonic() < deadline, "nothing was computed within two minutes"
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "interrupted" in error
+    assert "Traceback" not in error
+    if command == "reproduce":
+        results = json.loads((out / "results.json").read_text())
+        assert results["complete"] is False
+        assert results["per_seed"]["aninfonce/r2"]
+    assert not list(Path(out).rglob(".*.json.*")), "a half-written file was left"
