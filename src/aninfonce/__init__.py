@@ -1,1 +1,30 @@
-"""aninfonce."""
+"""What does a contrastive encoder throw away, and how to keep it.
+
+Anisotropic InfoNCE ("InfoNCE: Identifying the Gap Between Theory and Practice", arXiv 2407.00143), the exact
+data-generating processes of its theory, and the metrics of identifiability. The command line is `aninfonce --help`.
+
+Example:
+    >>> import torch
+    >>> from aninfonce import AnInfoNCE, AnisotropicSpherical, HypersphericalUniform, metrics
+    >>> rng = torch.Generator().manual_seed(0)
+    >>> z = HypersphericalUniform(3).sample((1000,), generator=rng)
+    >>> positive = AnisotropicSpherical(z, torch.tensor([12.5, 12.5, 2.5])).sample(generator=rng)
+    >>> loss = AnInfoNCE(dim=3)(z, positive)
+    >>> round(metrics.linear_r2(z, z @ torch.tensor([[0.0, 2, 0], [1, 0, 0], [0, 0, -3]])), 3)
+    1.0
+"""
+
+from aninfonce import distributions, metrics, objectives
+from aninfonce.distributions import AnisotropicSpherical, HypersphericalUniform, VonMisesFisher
+from aninfonce.objectives import AnInfoNCE, InfoNCE
+
+__all__ = [
+    "AnInfoNCE",
+    "AnisotropicSpherical",
+    "HypersphericalUniform",
+    "InfoNCE",
+    "VonMisesFisher",
+    "distributions",
+    "metrics",
+    "objectives",
+]
