@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench bench-fashion-mnist results clean
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -31,6 +31,15 @@ test-slow: lint
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/samplers.py
+	$(BIN)/python benchmarks/augmentation.py
+
+# The README's numbers: about half an hour, and an hour, on 2 cores. Finished runs are not repeated.
+results: $(STAMP)
+	$(BIN)/aninfonce reproduce content-style --seeds 10 --out runs/results/content-style --resume
+	$(BIN)/aninfonce reproduce linear-spectrum --seeds 10 --out runs/results/linear-spectrum --resume
+
+bench-fashion-mnist: $(STAMP)
+	$(BIN)/python benchmarks/fashion_mnist.py $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: InfoNCE, its temperature tuned on a validation split, against AnInfoNCE; readouts on the full test set.
+"""Fashion-MNIST: InfoNCE, its temperature tuned on a validation split, against AnInfoNCE; readouts on all test images.
 
     python benchmarks/fashion_mnist.py --data-root FOLDER      (about 70 core-minutes; finished runs are not repeated)
 

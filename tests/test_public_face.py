@@ -18,21 +18,25 @@ def test_public_names_are_there_and_documented():
 
 
 def test_the_core_imports_no_extra():
-    extras = ["torchvision", "timm", "kornia", "tyro", "rich", "matplotlib", "lightning_fabric", "jaxtyping", "beartype"]
+    extras = [
+        *("torchvision", "timm", "kornia", "tyro", "rich", "matplotlib", "lightning_fabric"),
+        *("jaxtyping", "beartype"),
+    ]
     blocked = f"import sys; sys.modules.update(dict.fromkeys({extras!r}))"
     # jaxtyping is looked for with find_spec, which raises for a blocked module: hide it from the finders instead.
     hide = (
         "import importlib.util as u; find = u.find_spec; "
         "u.find_spec = lambda name, *a: None if name == 'jaxtyping' else find(name, *a)"
     )
-    code = f"{blocked}; {hide}; import aninfonce, torch; print(aninfonce.AnInfoNCE(2)(torch.eye(2), torch.eye(2)).item())"
+    use = "import aninfonce, torch; print(aninfonce.AnInfoNCE(2)(torch.eye(2), torch.eye(2)).item())"
+    code = f"{blocked}; {hide}; {use}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) > 0
 
 
 def test_a_missing_extra_is_named_and_a_broken_package_is_not_hidden(tmp_path, monkeypatch):
-    with pytest.raises(MissingExtraError, match=r"needs notthere, which is not installed: pip install 'aninfonce\[vision\]'"):
+    with pytest.raises(MissingExtraError, match=r"needs notthere, .* pip install 'aninfonce\[vision\]'"):
         require("notthere.deep", "vision")
     (tmp_path / "brokenpackage.py").write_text("import alsonotthere")
     monkeypatch.syspath_prepend(tmp_path)

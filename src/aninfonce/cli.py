@@ -58,7 +58,7 @@ def reproduce(
         out: folder for results.json, the figure (PNG and SVG) and every finished run; default runs/NAME.
         seeds: number of random mixings; they run side by side on the cores there are.
         seed: the first mixing's seed; the others count up from it.
-        steps: optimiser steps of every method; default: the experiment's own.
+        steps: optimiser steps; default: the experiment's own, with which it meets its bars.
         workers: processes; default: one a core.
         device: cpu, or cuda.
         overwrite: replace a run that is in the output folder.
@@ -83,7 +83,9 @@ def reproduce(
             scores = ", ".join(f"{k} {recovery.metrics[k]:.3f}" for k in ("r2_content", "r2_style", "loss"))
             progress.step(len(result.recoveries), f"{job.method} seed {job.seed}: {scores}")
 
-        result = run_study(study, folder, workers=cores() if workers is None else workers, on_done=on_done)
+        result = run_study(
+            study, folder, workers=cores() if workers is None else workers, device=device, on_done=on_done
+        )
     finish(folder, report.study_table(result.as_json()), report.study_figure(result.as_json(), folder))
 
 

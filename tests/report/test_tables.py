@@ -29,7 +29,10 @@ def a_run(seed, objective="aninfonce", r2=0.5, **config):
         "seed": seed,
         "config": {"objective": objective, "seed": seed, "data": "digits", "epochs": 3, **config},
         "metrics": metrics,
-        "history": [{"epoch": 1, "loss": 2.0, "concentration": [1.0, 2.0]}, {"epoch": 2, "loss": 1.0, "concentration": [0.5, 4.0]}],
+        "history": [
+            {"epoch": 1, "loss": 2.0, "concentration": [1.0, 2.0]},
+            {"epoch": 2, "loss": 1.0, "concentration": [0.5, 4.0]},
+        ],
     }
 
 

@@ -21,12 +21,27 @@ class LatentPairs:
         concentration: Λ, shape (dim,), > 0.
         generator: g, latents (n, dim) to observations (n, …).
 
+    Raises:
+        ValueError: if `concentration` is not a vector of at least 2 positive finite numbers.
+
     References:
-        arXiv 2407.00143, Eq. 1.
+        Rusak et al., arXiv 2407.00143, Eq. 1 (the conditional).
+
+    Example:
+        >>> pairs = LatentPairs(torch.tensor([12.5, 12.5, 2.5]), generator=torch.tanh)
+        >>> x, x_positive = next(pairs.batches(5, torch.Generator().manual_seed(0)))
+        >>> x.shape, x_positive.shape
+        (torch.Size([5, 3]), torch.Size([5, 3]))
     """
 
     concentration: Tensor
     generator: Callable[[Tensor], Tensor]
+
+    def __post_init__(self) -> None:
+        if self.concentration.ndim != 1 or len(self.concentration) < 2:
+            raise ValueError(f"concentration must have shape (dim,), dim >= 2, got {tuple(self.concentration.shape)}")
+        if not bool((self.concentration > 0).all() & self.concentration.isfinite().all()):
+            raise ValueError(f"every concentration must be positive and finite, got {self.concentration.tolist()}")
 
     @property
     def dim(self) -> int:
@@ -42,17 +57,31 @@ class LatentPairs:
         z = self.latents(n, rng)
         return z, AnisotropicSpherical(z, self.concentration, validate_args=False).sample(generator=rng)
 
-    @torch.no_grad()
     def batches(
         self, batch_size: int, rng: torch.Generator, *, pool: int = 16, reuse: int = 1
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Endless batches of observed pairs (x, x⁺).
+        """Endless batches of observed pairs (x, x⁺), without gradients.
 
         Pairs are drawn `pool` batches at a time. With `reuse` > 1 every pair serves that often, each time reflected at
         random coordinate planes and in another batch: Λ is diagonal, so (s∘z, s∘z⁺) with signs s ∈ {±1}^dim has exactly
         the law of (z, z⁺). Each batch keeps the exact law of fresh pairs; only batches of one pool depend on each
         other.
+
+        Arguments:
+            batch_size: pairs in a batch, at least 1.
+            rng: source of the randomness, on the CPU.
+            pool: batches drawn at a time, at least 1; larger pools mix better under `reuse` and take more memory.
+            reuse: how often every drawn pair serves, at least 1.
+
+        Raises:
+            ValueError: if a number is out of range.
         """
+        if min(batch_size, pool, reuse) < 1:
+            raise ValueError(f"batch_size, pool and reuse must be at least 1, got {batch_size=}, {pool=}, {reuse=}")
+        return self._batches(batch_size, rng, pool, reuse)
+
+    @torch.no_grad()
+    def _batches(self, batch_size: int, rng: torch.Generator, pool: int, reuse: int) -> Iterator[tuple[Tensor, Tensor]]:
         while True:
             z, positive = self.latent_pairs(pool * batch_size, rng)
             for use in range(reuse):
@@ -62,4 +91,4 @@ class LatentPairs:
                     x, x_positive = self.generator(signs * z[order]), self.generator(signs * positive[order])
                 else:
                     x, x_positive = self.generator(z), self.generator(positive)
-                yield from zip(x.split(batch_size), x_positive.split(batch_size), strict=True)
+                yield from zip(torch.split(x, batch_size), torch.split(x_positive, batch_size), strict=True)

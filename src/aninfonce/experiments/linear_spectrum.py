@@ -6,11 +6,12 @@ arXiv 2407.00143, Sec. 5.1 (linearly spaced Λ).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from aninfonce.experiments.recovery import Mixing, Recipe
+from aninfonce.experiments.contenders import contenders
+from aninfonce.experiments.recipe import Mixing, Recipe
 from aninfonce.experiments.study import Study
 
 __all__ = ["LinearSpectrum"]
@@ -50,26 +51,12 @@ class LinearSpectrum:
     def study(self) -> Study:
         """The methods to run, and what they are held against."""
         half = self.dim // 2
-        recipe = Recipe(
-            negatives_from="anchors",
-            symmetric=False,
-            steps=self.steps,
-            reuse=4,
-            initial_concentration=4.0,
-            initial_spread=2.2,
-        )
-        methods = {
-            "aninfonce": recipe,
-            # What the public code does: the other samples' positives serve as negatives, and both views as anchors.
-            "aninfonce-other-positives": replace(recipe, negatives_from="positives", symmetric=True),
-            **{f"infonce-tau-{t:g}": replace(recipe, objective="infonce", temperature=t) for t in self.temperatures},
-            "infonce-trainable": replace(recipe, objective="infonce", temperature=None),
-        }
+        recipe = Recipe(width=96, steps=self.steps)
         return Study(
             name="linear-spectrum",
             title="every latent varies to its own extent: AnInfoNCE finds the axes themselves",
             mixing=Mixing(tuple(torch.linspace(self.largest, self.smallest, self.dim, dtype=torch.float64).tolist())),
-            methods=methods,
+            methods=contenders(recipe, self.temperatures),
             groups={"content": list(range(half)), "style": list(range(half, self.dim))},
             published=PUBLISHED,
             seeds=tuple(range(self.first_seed, self.first_seed + self.seeds)),

@@ -126,6 +126,7 @@ def run_study(
     out: Path,
     *,
     workers: int,
+    device: str = "cpu",
     on_done: Callable[[Job, Recovery, Result], None] | None = None,
 ) -> Result:
     """Run what is not yet done, in `workers` processes of one thread each, and write `results.json`.
@@ -134,6 +135,7 @@ def run_study(
         study: what to run.
         out: existing folder; finished jobs are kept in `out/jobs` and not run again.
         workers: processes, at least 1.
+        device: of every process.
         on_done: called after every finished job.
 
     Returns:
@@ -154,7 +156,7 @@ def run_study(
 
     try:
         waiting: dict[Future[Recovery], Job] = {
-            pool.submit(recover, study.mixing, study.methods[job.method], job.seed, groups): job
+            pool.submit(recover, study.mixing, study.methods[job.method], job.seed, groups, None, device): job
             for job in study.jobs()
             if job not in done
         }

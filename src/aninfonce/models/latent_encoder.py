@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,19 +14,27 @@ __all__ = ["LatentEncoder"]
 
 
 class LatentEncoder(nn.Module):
-    """f(x) = R · normalize(MLP(x̃) + W x̃), x̃ the whitened x, R = exp(S - Sᵀ) a trainable rotation.
+    """f(x) = Rᵀ normalize(MLP(x̃) + W x̃), x̃ the whitened x, R a trainable rotation.
 
     The whitening and the skip spare the network the linear part of the inverse; the rotation lets the embedding turn
-    as a whole towards the axes that an anisotropic loss singles out, which gradient steps on the MLP do slowly.
+    as a whole towards the axes that an anisotropic loss singles out, which gradient steps on the MLP do slowly. It is
+    the Cayley transform R = (I - A)⁻¹(I + A) of A = (S - Sᵀ)/2, S a free matrix. The hidden activations are leaky
+    ReLUs: the inverse of a generator with kinks has kinks.
 
     Arguments:
         dim: of the observations and of the embedding, at least 2.
-        width: of the three hidden layers.
+        width: of the three hidden layers, at least 1.
         observations: a sample of observations to take mean and covariance from, shape (n, dim), n > dim.
         generator: source of the initial weights, on the CPU.
 
     Raises:
-        ValueError: if the observations do not have more rows than `dim`, or another dimension.
+        TypeError: if the observations are not a floating-point tensor.
+        ValueError: if `dim` or `width` is out of range, or the observations do not have more rows than `dim`, or
+            another dimension.
+
+    References:
+        Helfrich, Willmott, Ye 2018, "Orthogonal recurrent neural networks with scaled Cayley transform",
+        arXiv 1707.09520 (the rotation).
     """
 
     mean: Tensor
@@ -32,6 +42,8 @@ class LatentEncoder(nn.Module):
 
     def __init__(self, dim: int, width: int, observations: Tensor, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        if dim < 2 or width < 1:
+            raise ValueError(f"expected dim >= 2 and width >= 1, got {dim=} and {width=}")
         check_embeddings("observations", observations, min_rows=dim + 1)
         if observations.shape[1] != dim:
             raise ValueError(f"observations must have {dim} columns, got {observations.shape[1]}")
@@ -42,19 +54,32 @@ class LatentEncoder(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("whitening", whitening.to(observations.dtype))
         sizes = [dim, width, width, width, dim]
-        self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(sizes))
         self.skip = nn.Parameter(torch.eye(dim) / dim**0.5)
         self.skew = nn.Parameter(torch.zeros(dim, dim))
         self._initialize(generator)
 
+    @property
+    def linear_layers(self) -> list[nn.Linear]:
+        """The layers of the MLP, from the input on."""
+        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+
+    @property
+    def rotation(self) -> Tensor:
+        """R, shape (dim, dim), orthogonal with determinant 1; differentiable."""
+        a = (self.skew - self.skew.T) / 2
+        identity = torch.eye(len(a), dtype=a.dtype, device=a.device)
+        rotation: Tensor = torch.linalg.solve(identity - a, identity + a)
+        return rotation
+
     @torch.no_grad()
     def _initialize(self, generator: torch.Generator | None) -> None:
-        for layer in self.layers:
+        first, *_, last = self.linear_layers
+        for layer in self.linear_layers:
             nn.init.kaiming_normal_(layer.weight, generator=generator)
             nn.init.zeros_(layer.bias)
-        # Kinks of the observation lie off the origin: spread the first layer's; start close to the linear solution.
-        nn.init.normal_(self.layers[0].bias, std=0.3, generator=generator)
-        last = self.layers[-1]
+        # The whitened generator's kinks lie off the origin: spread the first layer's. Start close to a linear map.
+        nn.init.normal_(first.bias, std=0.1, generator=generator)
         nn.init.normal_(last.weight, std=0.1 / last.in_features**0.5, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,6 +87,5 @@ class LatentEncoder(nn.Module):
         x = (x - self.mean) @ self.whitening
         h = x
         for layer in self.layers[:-1]:
-            h = F.silu(layer(h))
-        h = F.normalize(self.layers[-1](h) + x @ self.skip.T, dim=-1)
-        return h @ torch.linalg.matrix_exp(self.skew - self.skew.T)
+            h = F.leaky_relu(layer(h), 0.2)
+        return F.normalize(self.layers[-1](h) + x @ self.skip.T, dim=-1) @ self.rotation

@@ -47,6 +47,11 @@ def _kernel(a: Tensor, c: Tensor, concentration: Tensor) -> Tensor:
     return (left @ right.T).exp2_().fill_diagonal_(0)
 
 
+def _row_sums(*kernels: Tensor | None) -> Tensor:
+    """The sums of the rows of all kernels there are, shape (n, 1)."""
+    return torch.stack([K.sum(1, keepdim=True) for K in kernels if K is not None]).sum(0)
+
+
 def _weighted(K: Tensor, left: Tensor, right: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """Σ_j G_ij and Σ_j G_ij c_j of G_ij = (left_i + right_j) K_ij, shapes (n, 1) and (n, dim)."""
     c = torch.cat([torch.ones_like(right), c], 1)
@@ -70,11 +75,11 @@ class FusedContrast(torch.autograd.Function):
         across = _kernel(u, v, concentration) if negatives_from != "anchors" else None
         within_u = _kernel(u, u, concentration) if negatives_from != "positives" else None
         within_v = _kernel(v, v, concentration) if negatives_from != "positives" and symmetric else None
-        r_u = sum(K.sum(1, keepdim=True) for K in (across, within_u) if K is not None)
+        r_u = _row_sums(across, within_u)
         loss = torch.log1p(r_u / own).mean()
         r_v = None
         if symmetric:
-            r_v = sum(K.sum(1, keepdim=True) for K in (None if across is None else across.T, within_v) if K is not None)
+            r_v = _row_sums(None if across is None else across.T, within_v)
             loss = (loss + torch.log1p(r_v / own).mean()) / 2
         ctx.save_for_backward(u, v, concentration, own, r_u, r_v, across, within_u, within_v)
         return loss
@@ -90,24 +95,23 @@ class FusedContrast(torch.autograd.Function):
         # The positives: ∂L_i/∂p_i, p_i = -(u_i - v_i)ᵀΛ(u_i - v_i).
         pull = r_u * weight_u if r_v is None else r_u * weight_u + r_v * weight_v
         difference = u - v
-        pulled = pull * difference
-        grad_concentration = (pulled * difference).sum(0)
-        force_u, force_v = pulled, -pulled  # half the gradients of u and v, not yet scaled with Λ
+        force = pull * difference
+        # Half the gradients of u and v before they are scaled with Λ.
+        force_u, force_v = force, -force
+        grad_concentration = (force * difference).sum(0)
         if across is not None:
-            rows, sums = _weighted(across, weight_u, weight_v, v)
+            rows, sums_u = _weighted(across, weight_u, weight_v, v)
             columns, sums_v = _weighted(across.T, weight_v, weight_u, u)
-            force_u = force_u + sums - rows * u
+            force_u = force_u + sums_u - rows * u
             force_v = force_v + sums_v - columns * v
-            grad_concentration += (2 * u * sums - rows * u * u - columns * v * v).sum(0)
-        for K, a, weight, is_u in ((within_u, u, weight_u, True), (within_v, v, weight_v, False)):
-            if K is None:
-                continue
-            # K is symmetric: G_ij = weight_i K_ij counts twice at every sample, once as anchor, once as negative.
-            rows, sums = _weighted(K, weight, weight, a)
-            force = sums - rows * a
-            if is_u:
-                force_u = force_u + force
-            else:
-                force_v = force_v + force
-            grad_concentration += (a * force).sum(0)
+            grad_concentration += (2 * u * sums_u - rows * u * u - columns * v * v).sum(0)
+        # K is symmetric: every sample meets G_ij = weight_i K_ij twice, as the anchor and as the negative.
+        if within_u is not None:
+            rows, sums = _weighted(within_u, weight_u, weight_u, u)
+            force_u = force_u + sums - rows * u
+            grad_concentration += (u * (sums - rows * u)).sum(0)
+        if within_v is not None:
+            rows, sums = _weighted(within_v, weight_v, weight_v, v)
+            force_v = force_v + sums - rows * v
+            grad_concentration += (v * (sums - rows * v)).sum(0)
         return 2 * concentration * force_u, 2 * concentration * force_v, grad_concentration, None, None

@@ -85,8 +85,9 @@ class InvertibleMLP(nn.Module):
         return x
 
     def inverse(self, x: Tensor) -> Tensor:
-        """Latents g⁻¹(x), shape (…, dim) as the observations."""
+        """Latents g⁻¹(x), shape (…, dim) as the observations; exact up to rounding."""
         for weight in self.weights[1:].flip(0):
             x = torch.linalg.solve(weight, x.unsqueeze(-1)).squeeze(-1)
             x = torch.where(x < 0, x / self.negative_slope, x)
-        return torch.linalg.solve(self.weights[0], x.unsqueeze(-1)).squeeze(-1)
+        z: Tensor = torch.linalg.solve(self.weights[0], x.unsqueeze(-1)).squeeze(-1)
+        return z
