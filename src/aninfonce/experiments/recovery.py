@@ -37,8 +37,8 @@ class Recovery:
 
     Attributes:
         metrics: "r2" and "r2_<group>" (held-out linear R², at most 1), "mean_correlation" (after matching),
-            "concentration_error" (AnInfoNCE's; median over the latents of |Λ̂ - Λ|/Λ), "loss" and "hit_at_1" (on 1024 pairs),
-            "cpu_seconds" (of this process, everything included).
+            "concentration_error" (AnInfoNCE's; median over the latents of |Λ̂ - Λ|/Λ), "loss" and "hit_at_1" (on 1024
+            pairs), "cpu_seconds" (of this process, everything included).
         curve: "step" and the same R² along training, one entry an evaluation.
         concentration: Λ̂ in the order of the embedding's dimensions (InfoNCE: 1/(2τ) in each).
         matched: Λ̂ in the order of the latents they were matched with.
