@@ -161,6 +161,8 @@ def test_ctrl_c_ends_cleanly_and_leaves_what_was_computed(tmp_path, command):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A job in the background of a shell inherits an ignored SIGINT; a user's terminal does not ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not computed.exists():

@@ -22,7 +22,8 @@ def contenders(recipe: Recipe, temperatures: Sequence[float]) -> dict[str, Recip
         and both views are anchors, which is the setting of the published figures for InfoNCE.
     """
     public = replace(recipe, negatives_from="positives", symmetric=True)
-    isotropic = replace(public, objective="infonce")
+    # InfoNCE's collapse takes capacity: a narrow encoder cannot fill the embedding with functions of content alone.
+    isotropic = replace(public, objective="infonce", width=max(96, recipe.width), rate_concentration=0.1)
     return {
         "aninfonce": recipe,
         "aninfonce-other-positives": public,
