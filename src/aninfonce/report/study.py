@@ -80,7 +80,7 @@ def _training_panel(axis: Axes, results: Mapping[str, Any]) -> None:
             axis.plot(steps, values.mean(0), style, color=color, label=name)
             axis.fill_between(steps, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
     axis.set(xlabel="optimiser steps", ylabel="held-out linear R²", ylim=(-0.05, 1.03), title="along training")
-    axis.legend(fontsize=7, loc="lower right")
+    axis.legend(fontsize=7, loc="center right", bbox_to_anchor=(1.0, 0.45))
 
 
 def _temperature_panel(axis: Axes, results: Mapping[str, Any]) -> None:
