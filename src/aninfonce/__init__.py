@@ -16,10 +16,11 @@ Example:
 
 from aninfonce import distributions, metrics, objectives
 from aninfonce.distributions import AnisotropicSpherical, HypersphericalUniform, VonMisesFisher
-from aninfonce.objectives import AnInfoNCE, InfoNCE
+from aninfonce.objectives import AnInfoNCE, AnInfoNCEEnsemble, InfoNCE
 
 __all__ = [
     "AnInfoNCE",
+    "AnInfoNCEEnsemble",
     "AnisotropicSpherical",
     "HypersphericalUniform",
     "InfoNCE",

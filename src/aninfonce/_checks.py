@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -40,7 +41,7 @@ def check_finite(name: str, x: Tensor) -> None:
     if torch.compiler.is_compiling():
         return
     # The sum is finite unless an entry is not (or it overflows): one cheap pass decides the usual case.
-    if bool(torch.isfinite(x.detach().sum())):
+    if math.isfinite(x.detach().sum().item()):
         return
     bad = ~torch.isfinite(x.detach())
     if not bool(bad.any()):

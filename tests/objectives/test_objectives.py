@@ -7,48 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loss_reference import KINDS, loop_loss, make_views, unit
 from torch.nn import functional as F
 
 from aninfonce.objectives import AnInfoNCE, InfoNCE
-from aninfonce.objectives._dense import contrast
-from aninfonce.objectives._fused import FusedContrast, is_safe
-
-KINDS = ["positives", "anchors", "both"]
-
-
-def make_views(batch=12, dim=4, noise=0.3, seed=0, dtype=torch.float64):
-    rng = torch.Generator().manual_seed(seed)
-    u = torch.randn(batch, dim, generator=rng, dtype=dtype)
-    return u, u + noise * torch.randn(batch, dim, generator=rng, dtype=dtype)
-
-
-def loop_loss(u, v, concentration, negatives_from, symmetric, explicit=None):
-    """Equation 4 of the paper, one pair at a time, in NumPy float64."""
-
-    def similarity(a, c):
-        return -float(np.sum(concentration * (a - c) ** 2))
-
-    def one_way(anchors, positives):
-        losses = []
-        for i in range(len(anchors)):
-            others = []
-            if explicit is not None:
-                others = list(explicit[i] if explicit.ndim == 3 else explicit)
-            else:
-                for j in range(len(anchors)):
-                    if j != i and negatives_from in ("positives", "both"):
-                        others.append(positives[j])
-                    if j != i and negatives_from in ("anchors", "both"):
-                        others.append(anchors[j])
-            e = math.exp(similarity(anchors[i], positives[i]))
-            losses.append(-math.log(e / (e + sum(math.exp(similarity(anchors[i], c)) for c in others))))
-        return sum(losses) / len(losses)
-
-    return (one_way(u, v) + one_way(v, u)) / 2 if symmetric else one_way(u, v)
-
-
-def unit(x):
-    return F.normalize(x, dim=-1).numpy()
 
 
 @pytest.mark.parametrize("negatives_from", KINDS)
@@ -83,35 +45,6 @@ def test_infonce_is_two_way_cross_entropy():
     own = torch.arange(30)
     expected = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
     assert InfoNCE(0.2).double()(u, v).item() == pytest.approx(expected.item(), rel=1e-6)
-
-
-@pytest.mark.parametrize("negatives_from", KINDS)
-@pytest.mark.parametrize("symmetric", [True, False])
-@pytest.mark.parametrize("form", [contrast, FusedContrast.apply])
-def test_gradients_by_finite_differences(negatives_from, symmetric, form):
-    u, v = (F.normalize(x).requires_grad_() for x in make_views(batch=6, dim=3))
-    concentration = torch.tensor([5.0, 1.0, 0.1], dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda *x: form(*x, negatives_from, symmetric), (u, v, concentration))
-
-
-@pytest.mark.parametrize("negatives_from", KINDS)
-def test_fast_and_dense_forms_agree_in_float32(negatives_from):
-    u, v = (F.normalize(x).requires_grad_() for x in make_views(batch=200, dim=10, dtype=torch.float32))
-    concentration = torch.linspace(0.1, 14, 10, requires_grad=True)
-    assert is_safe(u, v, concentration)
-    results = []
-    for form in (contrast, FusedContrast.apply):
-        loss = form(u, v, concentration, negatives_from, True)
-        results.append((loss, *torch.autograd.grad(loss, (u, v, concentration))))
-    for dense, fused in zip(*results, strict=True):
-        torch.testing.assert_close(fused, dense, rtol=2e-4, atol=2e-6)
-
-
-def test_large_concentrations_take_the_dense_form():
-    u, v = (F.normalize(x) for x in make_views())
-    assert is_safe(u, v, torch.full((4,), 14.9, dtype=torch.float64))
-    assert not is_safe(u, v, torch.full((4,), 15.1, dtype=torch.float64))
-    assert not is_safe(u, v, torch.tensor([1.0, 1.0, 1.0, -0.1], dtype=torch.float64))
 
 
 @pytest.mark.parametrize("negatives_from", KINDS)

@@ -1,87 +1,146 @@
-"""What InfoNCE and AnInfoNCE share: checks, normalisation, precision, and the choice of negatives."""
+"""What the contrastive objectives share: checks, normalisation, precision, the negatives and the processes."""
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from aninfonce._checks import check_embeddings, check_finite, check_same_shape
-from aninfonce.objectives._dense import check_negatives_from, contrast, contrast_explicit
-from aninfonce.objectives._fused import FusedContrast, is_safe
+from aninfonce.objectives._arguments import check_log_q, check_views
+from aninfonce.objectives._exchange import AverageGradient, Exchange, GlobalMean, Ranks, is_distributed
+from aninfonce.objectives._negatives import InBatch, Negatives, PerAnchor, Shared
+from aninfonce.objectives._normalize import Normalize
+from aninfonce.objectives._pairs import Layout
+from aninfonce.objectives._similarity import check_negatives_from, similarity
+from aninfonce.objectives.hard_negatives import NegativesRule
 
 __all__ = ["ContrastiveObjective"]
+
+LogQ = tuple[Tensor, Tensor]
 
 
 class ContrastiveObjective(nn.Module):
     """A contrastive loss whose similarity is -(u-v)ᵀ Λ (u-v); subclasses say what Λ is."""
 
-    def __init__(self, *, normalize: bool, negatives_from: str, symmetric: bool) -> None:
+    def __init__(
+        self,
+        *,
+        normalize: bool,
+        negatives_from: str,
+        symmetric: bool,
+        hard_negatives: NegativesRule | None,
+        chunk_size: int | None,
+        gather: bool,
+    ) -> None:
         super().__init__()
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
         self.normalize = normalize
         self.negatives_from = check_negatives_from(negatives_from)
         self.symmetric = symmetric
+        self.hard_negatives = NegativesRule() if hard_negatives is None else hard_negatives
+        self.chunk_size = chunk_size
+        self.gather = gather
+
+    def _check_dim(self, dim: int) -> None:
+        """Raise ValueError unless the objective is made for embeddings of `dim` dimensions."""
 
     def _concentration(self, dim: int, like: Tensor) -> Tensor:
         """Λ of shape (dim,), in the dtype and on the device of `like`."""
         raise NotImplementedError  # every subclass defines it
 
-    def forward(self, u: Tensor, v: Tensor, negatives: Tensor | None = None) -> Tensor:
+    # The kernel chooses its path by the data, and its gradient is written by hand: there is nothing to compile.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # of torch's
+    def forward(self, u: Tensor, v: Tensor, negatives: Tensor | None = None, log_q: LogQ | None = None) -> Tensor:
         """The mean loss of the batch, in nats.
+
+        Differentiable once (a second differentiation raises RuntimeError). Memory O(batch · dim). Under torch.compile
+        the loss runs as it is, between the compiled parts.
+
+        With torch.distributed up and `gather`, every process passes its own rows (not necessarily equally many) and
+        gets the loss of the global batch; gradients are scaled such that their average over the processes, which
+        data-parallel training takes, is that of the global loss. All processes must call it equally often.
 
         Arguments:
             u: embeddings of the first view (the anchors), shape (batch, dim).
             v: embeddings of the second view (the positives), row by row, shape (batch, dim).
             negatives: embeddings to tell the positives from, shape (n, dim) for all anchors or (batch, n, dim) for each
-                its own. Then u alone are anchors, exactly as in Eq. 4 of the paper. Without them the other samples of
-                the batch serve, as `negatives_from` says.
+                its own. Then u alone are anchors, exactly as in Eq. 4 of the paper, and the negatives are not gathered.
+                Without them the other samples of the (global) batch serve, as `negatives_from` says.
+            log_q: for explicit negatives that were not drawn from the marginal: the log density, relative to the
+                marginal's, with which the sampler would have drawn the positive, shape (batch,), and the negatives,
+                shape (n,) or (batch, n), for this anchor. It is subtracted from all logits (the log-Q correction),
+                after which Λ̂ = Λ is the optimum again.
 
         Returns:
             A scalar tensor, at least float32 (also under autocast).
 
         Raises:
             TypeError: if an argument is not a floating-point tensor, or dtypes differ.
-            ValueError: if shapes or devices do not fit, an entry is NaN or infinite, or the batch has one row and no
-                explicit negatives.
+            ValueError: if shapes or devices do not fit, an entry is NaN or infinite, the batch has one row and no
+                explicit negatives, or dimensions, dtypes or settings differ between the processes.
+            RuntimeError: if another process refused its batch.
         """
-        u = check_embeddings("u", u)
-        v = check_embeddings("v", v)
-        check_same_shape("u", u, "v", v)
-        if negatives is None and len(u) < 2:
-            raise ValueError("the batch must have at least 2 samples to have negatives, got 1; or pass negatives=")
-        others = [v] if negatives is None else [v, self._check_negatives(u, negatives)]
-        for other in others:
-            if other.device != u.device:
-                raise ValueError(f"all embeddings must be on one device, got {u.device} and {other.device}")
-            if other.dtype != u.dtype:
-                raise TypeError(f"all embeddings must have one dtype, got {u.dtype} and {other.dtype}")
+        together = self.gather and is_distributed()
+        try:
+            self._check(u, v, negatives, log_q)
+        except (TypeError, ValueError):
+            if together:
+                Ranks.agree(True, None, "")
+            raise
         # Half precision has too few digits for a softmax over distances.
         with torch.autocast(u.device.type, enabled=False):
             u, v = self._prepare(u), self._prepare(v)
+            settings = f"{self!r} {type(negatives)}"
+            exchange = Ranks.agree(False, u, settings) if together else Exchange()
+            if negatives is None and exchange.total(len(u)) < 2:
+                raise ValueError("the batch must have at least 2 samples to have negatives, got 1; or pass negatives=")
             concentration = self._concentration(u.shape[1], u)
+            if together and concentration.requires_grad:
+                concentration = AverageGradient.apply(concentration, exchange)
+            concentration = self.hard_negatives.score_concentration(concentration)
+            positive = similarity(u, v, concentration)
             if negatives is None:
-                compute = FusedContrast.apply if is_safe(u, v, concentration) else contrast
-                return compute(u, v, concentration, self.negatives_from, self.symmetric)
-            return contrast_explicit(u, v, self._prepare(negatives), concentration)
+                layout = Layout.in_batch(self.negatives_from, self.symmetric, self.chunk_size, exchange)
+                rest: Negatives = InBatch(u, v, concentration, layout)
+            else:
+                rest = self._explicit(u, negatives, concentration, log_q)
+                positive = positive if log_q is None else positive - log_q[0].to(positive)
+            losses = self.hard_negatives.losses(rest, positive)
+            directions = losses if isinstance(losses, list) else [losses.flatten()]
+            means = [self._mean(direction, exchange) for direction in directions]
+            return means[0] if len(means) == 1 else torch.stack(means).mean()
+
+    @staticmethod
+    def _mean(losses: Tensor, exchange: Exchange) -> Tensor:
+        if isinstance(exchange, Ranks):
+            return cast(Tensor, GlobalMean.apply(losses, exchange))
+        return losses.mean() if len(losses) else losses.sum()
+
+    def _explicit(self, u: Tensor, negatives: Tensor, concentration: Tensor, log_q: LogQ | None) -> Negatives:
+        negatives = self._prepare(negatives)
+        if negatives.ndim == 2 and log_q is None:
+            return Shared(u, negatives, concentration, self.chunk_size)
+        shape = (len(u), negatives.shape[-2])
+        offsets = None if log_q is None else -log_q[1].detach().to(u).expand(shape)
+        return PerAnchor(u, negatives.expand(*shape, -1), concentration, offsets, self.chunk_size)
 
     def _prepare(self, x: Tensor) -> Tensor:
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        return F.normalize(x, dim=-1) if self.normalize else x
+        return cast(Tensor, Normalize.apply(x)) if self.normalize else x
 
-    @staticmethod
-    def _check_negatives(u: Tensor, negatives: object) -> Tensor:
-        batch, dim = u.shape
-        if not isinstance(negatives, Tensor) or not negatives.is_floating_point():
-            raise TypeError("negatives must be a floating-point torch.Tensor of shape (n, dim) or (batch, n, dim)")
-        shared = negatives.ndim == 2
-        per_anchor = negatives.ndim == 3 and negatives.shape[0] == batch
-        if not (shared or per_anchor) or negatives.shape[-1] != dim or negatives.shape[-2] == 0:
-            raise ValueError(
-                f"negatives must have shape (n, {dim}) or ({batch}, n, {dim}) with n >= 1, got {tuple(negatives.shape)}"
-            )
-        check_finite("negatives", negatives)
-        return negatives
+    def _check(self, u: Tensor, v: Tensor, negatives: Tensor | None, log_q: LogQ | None) -> None:
+        """Refuse what cannot be contrasted; see `forward` for the errors."""
+        check_views(u, v, negatives)
+        if log_q is not None:
+            check_log_q(len(u), negatives, log_q)
+        self._check_dim(u.shape[1])
+        self.hard_negatives.check(normalize=self.normalize, explicit=negatives is not None)
 
     def extra_repr(self) -> str:
         """The settings, for `print(loss)`."""
-        return f"normalize={self.normalize}, negatives_from={self.negatives_from!r}, symmetric={self.symmetric}"
+        text = f"normalize={self.normalize}, negatives_from={self.negatives_from!r}, symmetric={self.symmetric}"
+        if type(self.hard_negatives) is not NegativesRule:
+            text += f", hard_negatives={self.hard_negatives}"
+        return text

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from aninfonce._checks import check_finite
+from aninfonce.objectives._arguments import initial_concentration
 from aninfonce.objectives._base import ContrastiveObjective
+from aninfonce.objectives.hard_negatives import NegativesRule
 
 __all__ = ["AnInfoNCE"]
 
@@ -33,10 +33,15 @@ class AnInfoNCE(ContrastiveObjective):
             in CLIP), "anchors" (the anchor's own view: draws from the marginal, for which Λ̂ = Λ is stated), or "both"
             (as NT-Xent in SimCLR).
         symmetric: average the loss over both views as anchors; otherwise u alone are anchors.
+        hard_negatives: a rule of `aninfonce.objectives.hard_negatives` (`Tilted`, `Reweighted`, `TopK`, `Debiased`);
+            None: all negatives count alike.
+        chunk_size: rows and columns of the blocks of similarities that are in memory at a time; chosen by itself if
+            None. It changes time and memory, not the result.
+        gather: with torch.distributed up, contrast with the samples of all processes.
 
     Raises:
         ValueError: if `dim` is below 1, `init` has another length than `dim`, is not finite, or is not positive while
-            `signed` is false; or if `negatives_from` is unknown.
+            `signed` is false; `chunk_size` is below 1, or `negatives_from` is unknown.
 
     See also: `InfoNCE`, `aninfonce.AnisotropicSpherical`.
 
@@ -63,21 +68,19 @@ class AnInfoNCE(ContrastiveObjective):
         signed: bool = False,
         negatives_from: str = "positives",
         symmetric: bool = True,
+        hard_negatives: NegativesRule | None = None,
+        chunk_size: int | None = None,
+        gather: bool = True,
     ) -> None:
-        super().__init__(normalize=normalize, negatives_from=negatives_from, symmetric=symmetric)
-        if dim < 1:
-            raise ValueError(f"dim must be at least 1, got {dim}")
-        initial = torch.as_tensor(init, dtype=torch.get_default_dtype()).detach().clone()
-        if initial.ndim == 0:
-            initial = initial.repeat(dim)
-        if initial.shape != (dim,):
-            raise ValueError(f"init must be a number or have shape ({dim},), got shape {tuple(initial.shape)}")
-        check_finite("init", initial)
-        if not signed and not bool((initial > 0).all()):
-            raise ValueError(
-                f"init must be positive, got a smallest entry of {initial.min().item():g}; "
-                "signed=True trains a concentration that may be negative"
-            )
+        super().__init__(
+            normalize=normalize,
+            negatives_from=negatives_from,
+            symmetric=symmetric,
+            hard_negatives=hard_negatives,
+            chunk_size=chunk_size,
+            gather=gather,
+        )
+        initial = initial_concentration(init, dim, signed=signed)
         self.dim = dim
         self.signed = signed
         self.raw_concentration = nn.Parameter(initial if signed else initial.log())
@@ -87,9 +90,16 @@ class AnInfoNCE(ContrastiveObjective):
         """Λ̂, shape (dim,), > 0 unless `signed`; differentiable."""
         return self.raw_concentration if self.signed else self.raw_concentration.exp()
 
-    def _concentration(self, dim: int, like: Tensor) -> Tensor:
+    @property
+    def corrected_concentration(self) -> Tensor:
+        """The data's Λ that Λ̂ stands for under `hard_negatives`, shape (dim,): (1 + β) Λ̂ if re-weighted, else Λ̂."""
+        return self.hard_negatives.corrected(self.concentration)
+
+    def _check_dim(self, dim: int) -> None:
         if dim != self.dim:
             raise ValueError(f"embeddings must have {self.dim} dimensions (the loss's dim), got {dim}")
+
+    def _concentration(self, dim: int, like: Tensor) -> Tensor:
         return self.concentration.to(like)
 
     def extra_repr(self) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from aninfonce.objectives._base import ContrastiveObjective
+from aninfonce.objectives.hard_negatives import NegativesRule
 
 __all__ = ["InfoNCE"]
 
@@ -26,9 +27,15 @@ class InfoNCE(ContrastiveObjective):
         negatives_from: which other samples of the batch are an anchor's negatives: "positives" (the other view's, as
             in CLIP), "anchors" (the anchor's own view: draws from the marginal), or "both" (as NT-Xent in SimCLR).
         symmetric: average the loss over both views as anchors; otherwise u alone are anchors.
+        hard_negatives: a rule of `aninfonce.objectives.hard_negatives` (`Tilted`, `Reweighted`, `TopK`, `Debiased`);
+            None: all negatives count alike.
+        chunk_size: rows and columns of the blocks of similarities that are in memory at a time; chosen by itself if
+            None. It changes time and memory, not the result.
+        gather: with torch.distributed up, contrast with the samples of all processes.
 
     Raises:
-        ValueError: if the temperature is not positive and finite, or `negatives_from` is unknown.
+        ValueError: if the temperature is not positive and finite, `chunk_size` is below 1, or `negatives_from` is
+            unknown.
 
     See also: `AnInfoNCE`.
 
@@ -53,8 +60,18 @@ class InfoNCE(ContrastiveObjective):
         *,
         negatives_from: str = "positives",
         symmetric: bool = True,
+        hard_negatives: NegativesRule | None = None,
+        chunk_size: int | None = None,
+        gather: bool = True,
     ) -> None:
-        super().__init__(normalize=normalize, negatives_from=negatives_from, symmetric=symmetric)
+        super().__init__(
+            normalize=normalize,
+            negatives_from=negatives_from,
+            symmetric=symmetric,
+            hard_negatives=hard_negatives,
+            chunk_size=chunk_size,
+            gather=gather,
+        )
         if not (0 < temperature < math.inf):
             raise ValueError(f"temperature must be positive and finite, got {temperature}")
         # A buffer when it is fixed: it is saved and moved with the module either way.

@@ -1,0 +1,65 @@
+"""The losses written out twice, apart from the library: in NumPy, one pair at a time, and densely under autograd."""
+
+import math
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+KINDS = ["positives", "anchors", "both"]
+
+
+def make_views(batch=12, dim=4, noise=0.3, seed=0, dtype=torch.float64):
+    rng = torch.Generator().manual_seed(seed)
+    u = torch.randn(batch, dim, generator=rng, dtype=dtype)
+    return u, u + noise * torch.randn(batch, dim, generator=rng, dtype=dtype)
+
+
+def unit(x):
+    return F.normalize(x, dim=-1).numpy()
+
+
+def loop_loss(u, v, concentration, negatives_from, symmetric, explicit=None):
+    """Equation 4 of the paper, one pair at a time, in NumPy float64."""
+
+    def similarity(a, c):
+        return -float(np.sum(concentration * (a - c) ** 2))
+
+    def one_way(anchors, positives):
+        losses = []
+        for i in range(len(anchors)):
+            others = []
+            if explicit is not None:
+                others = list(explicit[i] if explicit.ndim == 3 else explicit)
+            else:
+                for j in range(len(anchors)):
+                    if j != i and negatives_from in ("positives", "both"):
+                        others.append(positives[j])
+                    if j != i and negatives_from in ("anchors", "both"):
+                        others.append(anchors[j])
+            e = math.exp(similarity(anchors[i], positives[i]))
+            losses.append(-math.log(e / (e + sum(math.exp(similarity(anchors[i], c)) for c in others))))
+        return sum(losses) / len(losses)
+
+    return (one_way(u, v) + one_way(v, u)) / 2 if symmetric else one_way(u, v)
+
+
+def pairwise(a, c, concentration):
+    return -(concentration * (a[:, None] - c[None]).square()).sum(-1)
+
+
+def dense_logits(u, v, concentration, negatives_from, symmetric):
+    """All negatives' similarities, one matrix a direction, the own ones at -inf."""
+    own = torch.eye(len(u), dtype=torch.bool)
+
+    def one_way(anchors, positives):
+        sources = {"positives": [positives], "anchors": [anchors], "both": [positives, anchors]}[negatives_from]
+        return torch.cat([pairwise(anchors, c, concentration).masked_fill(own, -torch.inf) for c in sources], 1)
+
+    return [one_way(u, v), one_way(v, u)] if symmetric else [one_way(u, v)]
+
+
+def dense_loss(u, v, concentration, negatives_from, symmetric):
+    positive = -(concentration * (u - v).square()).sum(-1)
+    logits = dense_logits(u, v, concentration, negatives_from, symmetric)
+    return sum(F.softplus(s.logsumexp(1) - positive).mean() for s in logits) / len(logits)
