@@ -1,4 +1,4 @@
-"""The streaming kernel against independent dense forms: both paths, kept and recomputed blocks, all kinds of negatives."""
+"""The streaming kernel against independent dense forms: both paths, all sizes of blocks, all kinds of negatives."""
 
 import pytest
 import torch
@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from aninfonce.objectives import AnInfoNCE, InfoNCE
 from aninfonce.objectives import _streaming as streaming
 from aninfonce.objectives._exchange import Exchange
-from aninfonce.objectives._pairs import LARGEST_KEPT, Layout, Pairs
+from aninfonce.objectives._fused import LARGEST_BATCH, suits
+from aninfonce.objectives._pairs import CPU_CHUNK, Layout, Pairs
 from aninfonce.objectives._per_anchor import LogOwnNegatives
 from aninfonce.objectives._streaming import LogNegatives, plain_sums_suffice
 
@@ -31,9 +32,9 @@ def test_sums_and_gradients_equal_the_dense_form(negatives_from, symmetric, chun
     u, v = (x.requires_grad_() for x in make_views(batch=13, dim=3))
     concentration = (scale * torch.tensor([1.0, 0.3, 0.0], dtype=torch.float64)).requires_grad_()
     layout = Layout.in_batch(negatives_from, symmetric, chunk, Exchange())
-    assert plain_sums_suffice(Pairs((u.detach(), v.detach()), concentration.detach(), layout), None) == (scale == 1.0)
+    assert plain_sums_suffice(Pairs((u.detach(), v.detach()), concentration.detach(), layout)) == (scale == 1.0)
     dense = [s.logsumexp(1) for s in dense_logits(u, v, concentration, negatives_from, symmetric)]
-    streamed = LogNegatives.apply(u, v, concentration, None, layout)
+    streamed = LogNegatives.apply(u, v, concentration, layout)
     torch.testing.assert_close(streamed, torch.stack(dense), rtol=1e-10, atol=1e-9)
     inputs = (u, v, concentration)
     expected = random_gradients([torch.stack(dense)], inputs)
@@ -42,16 +43,15 @@ def test_sums_and_gradients_equal_the_dense_form(negatives_from, symmetric, chun
 
 
 @pytest.mark.parametrize("form", [streaming.PlainSums, streaming.ScaledSums])
-def test_batches_too_large_to_be_kept(form, monkeypatch):
-    """The sizes at which the kernel chooses for itself, ragged last blocks included; each path forced in turn."""
+def test_several_blocks_of_the_kernels_own_choice(form, monkeypatch):
+    """With a ragged last block; each path forced in turn."""
     monkeypatch.setattr(streaming, "plain_sums_suffice", lambda *_: form is streaming.PlainSums)
-    u, v = (F.normalize(x).requires_grad_() for x in make_views(batch=LARGEST_KEPT + 77, dim=3))
+    u, v = (F.normalize(x).requires_grad_() for x in make_views(batch=CPU_CHUNK + 77, dim=3))
     concentration = torch.tensor([4.0, 1.0, 0.2], dtype=torch.float64, requires_grad=True)
     layout = Layout.in_batch("both", True, None, Exchange())
-    assert not layout.keeps(len(u))
     assert layout.chunk_for(len(u), u.device) < len(u)
     dense = torch.stack([s.logsumexp(1) for s in dense_logits(u, v, concentration, "both", True)])
-    streamed = LogNegatives.apply(u, v, concentration, None, layout)
+    streamed = LogNegatives.apply(u, v, concentration, layout)
     torch.testing.assert_close(streamed, dense, rtol=1e-12, atol=1e-12)
     inputs = (u, v, concentration)
     for got, wanted in zip(random_gradients([streamed], inputs), random_gradients([dense], inputs), strict=True):
@@ -90,10 +90,33 @@ def test_negatives_of_each_anchor_equal_shared_ones():
     u, _ = make_views(batch=9, dim=3)
     w = torch.randn(20, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     concentration = torch.tensor([5.0, 1.0, -0.5], dtype=torch.float64)
-    shared = LogNegatives.apply(u, w, concentration, None, Layout.explicit(None))[0]
+    shared = LogNegatives.apply(u, w, concentration, Layout.explicit(None))[0]
     own = LogOwnNegatives.apply(u, w.expand(9, 20, 3), concentration, None, 2)
     torch.testing.assert_close(own, shared, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(own, pairwise(u, w, concentration).logsumexp(1), rtol=1e-12, atol=1e-12)
+
+
+def test_the_fused_form_is_for_small_batches_and_mild_concentrations():
+    assert suits(LARGEST_BATCH, torch.tensor([0.0, 15.0]))
+    assert not suits(LARGEST_BATCH + 1, torch.tensor([0.0, 15.0]))
+    assert not suits(2, torch.tensor([0.0, 15.1]))
+    assert not suits(2, torch.tensor([-0.1, 1.0]))
+
+
+@pytest.mark.parametrize("negatives_from", KINDS)
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_fused_and_streamed_forms_agree_in_float32(negatives_from, symmetric, monkeypatch):
+    u, v = (x.requires_grad_() for x in make_views(batch=200, dim=10, dtype=torch.float32))
+    results = []
+    for chunk in (None, 64):
+        loss = AnInfoNCE(
+            10, torch.linspace(0.1, 14, 10), negatives_from=negatives_from, symmetric=symmetric, chunk_size=chunk
+        )
+        value = loss(u, v)
+        assert ("FusedContrast" in type(value.grad_fn).__name__) == (chunk is None)
+        results.append((value, *torch.autograd.grad(value, (u, v, loss.raw_concentration))))
+    for fused, streamed in zip(*results, strict=True):
+        torch.testing.assert_close(fused, streamed, rtol=1e-4, atol=1e-7)
 
 
 def test_frozen_sides_get_no_gradient_and_change_nothing():
@@ -177,21 +200,41 @@ def test_extreme_temperatures_stay_finite(temperature, batch, dtype):
             assert gradient.isfinite().all()
 
 
-def test_underflowing_sums_have_no_gradient_and_no_nan():
-    """Positives near, negatives so far that e^s is zero in float32: the plain sums vanish."""
+def test_negatives_beyond_the_range_of_numbers_count_for_nothing():
+    """Positives near, negatives so far that e^s is zero in float32."""
     u = torch.eye(3).requires_grad_()
-    loss = InfoNCE(temperature=0.005)  # s = -200 between the axes
-    value = loss(u, torch.eye(3))
+    value = InfoNCE(temperature=0.005)(u, torch.eye(3))  # s = -200 between the axes
     (gradient,) = torch.autograd.grad(value, u)
-    assert value.item() == 0
-    assert gradient.abs().max() == 0
+    assert 0 <= value.item() < 1e-15
+    assert gradient.abs().max() < 1e-12
 
 
-def test_a_second_differentiation_is_refused():
+def test_subnormal_numbers_are_avoided():
+    """The weights of the gradient's products: none between zero and the smallest normal number."""
+    u, v = (F.normalize(x) for x in make_views(batch=300, dim=3, dtype=torch.float32))
+    concentration = torch.full((3,), 60.0)
+    pairs = Pairs((u, v), concentration, Layout.in_batch("both", True, None, Exchange()))
+    form = streaming.ScaledSums(pairs)
+    for block in pairs.blocks():
+        form.add(block, form.prepare(block))
+    log_r = form.finish(pairs)
+    rng = torch.Generator().manual_seed(0)
+    grads = {view: 10.0 ** (-40 * torch.rand(300, generator=rng)) for view in (0, 1)}
+    for block in pairs.blocks():
+        s = form.prepare(block)
+        weights = form.weights(block, s, log_r, grads, torch.empty_like(s))
+        assert not ((weights != 0) & (weights.abs() < torch.finfo(torch.float32).tiny)).any()
+
+
+@pytest.mark.parametrize("chunk", [None, 5])
+@pytest.mark.parametrize("explicit", [None, (7, 4), (12, 7, 4)])
+def test_a_second_differentiation_is_refused(chunk, explicit):
+    """Never a gradient that passes for a constant: also where the incoming gradient itself needs none."""
     u, v = (x.requires_grad_() for x in make_views())
-    (gradient,) = torch.autograd.grad(InfoNCE().double()(u, v), u, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
+    w = None if explicit is None else torch.ones(explicit, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(InfoNCE(chunk_size=chunk).double()(u, v, w), u, create_graph=True)
+    with pytest.raises(RuntimeError, match="cannot be differentiated again"):
+        (gradient.square().sum() + u.sum()).backward()
 
 
 def test_the_graph_can_be_kept_and_used_twice():
@@ -221,7 +264,7 @@ def test_backward_under_autocast_keeps_single_precision(inside):
 @pytest.mark.parametrize("negatives_from", KINDS)
 def test_no_matrix_of_the_batch_is_held(negatives_from):
     """The largest tensor saved for the backward pass, and any made on the way, is far below batch × batch."""
-    batch, dim = 2 * LARGEST_KEPT, 4
+    batch, dim = 4 * CPU_CHUNK, 4
     u, v = (x.requires_grad_() for x in make_views(batch, dim, dtype=torch.float32))
     loss = AnInfoNCE(dim, negatives_from=negatives_from)
     largest = 0
@@ -237,7 +280,7 @@ def test_no_matrix_of_the_batch_is_held(negatives_from):
 
     with Watch():
         loss(u, v).backward()
-    assert 0 < largest <= 512**2
+    assert 0 < largest <= CPU_CHUNK**2
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's own tracing looks at it

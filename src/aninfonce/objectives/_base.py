@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from aninfonce.objectives._arguments import check_log_q, check_views
 from aninfonce.objectives._exchange import AverageGradient, Exchange, GlobalMean, Ranks, is_distributed
+from aninfonce.objectives._fused import FusedContrast, suits
 from aninfonce.objectives._negatives import InBatch, Negatives, PerAnchor, Shared
 from aninfonce.objectives._normalize import Normalize
 from aninfonce.objectives._pairs import Layout
@@ -91,26 +92,44 @@ class ContrastiveObjective(nn.Module):
             raise
         # Half precision has too few digits for a softmax over distances.
         with torch.autocast(u.device.type, enabled=False):
-            u, v = self._prepare(u), self._prepare(v)
-            settings = f"{self!r} {type(negatives)}"
-            exchange = Ranks.agree(False, u, settings) if together else Exchange()
+            u, v = self._promote(u), self._promote(v)
+            exchange = Ranks.agree(False, u, f"{self!r} {type(negatives)}") if together else Exchange()
             if negatives is None and exchange.total(len(u)) < 2:
                 raise ValueError("the batch must have at least 2 samples to have negatives, got 1; or pass negatives=")
             concentration = self._concentration(u.shape[1], u)
-            if together and concentration.requires_grad:
-                concentration = AverageGradient.apply(concentration, exchange)
-            concentration = self.hard_negatives.score_concentration(concentration)
-            positive = similarity(u, v, concentration)
-            if negatives is None:
-                layout = Layout.in_batch(self.negatives_from, self.symmetric, self.chunk_size, exchange)
-                rest: Negatives = InBatch(u, v, concentration, layout)
-            else:
-                rest = self._explicit(u, negatives, concentration, log_q)
-                positive = positive if log_q is None else positive - log_q[0].to(positive)
-            losses = self.hard_negatives.losses(rest, positive)
-            directions = losses if isinstance(losses, list) else [losses.flatten()]
-            means = [self._mean(direction, exchange) for direction in directions]
-            return means[0] if len(means) == 1 else torch.stack(means).mean()
+            if negatives is None and not together and self._plain and suits(len(u), concentration):
+                return cast(Tensor, FusedContrast.apply(u, v, concentration, self.negatives_from, self.symmetric))
+            return self._compose(self._project(u), self._project(v), concentration, negatives, log_q, exchange)
+
+    @property
+    def _plain(self) -> bool:
+        """Whether nothing but the sphere, the batch and the plain loss is asked for."""
+        return self.normalize and self.chunk_size is None and type(self.hard_negatives) is NegativesRule
+
+    def _compose(
+        self,
+        u: Tensor,
+        v: Tensor,
+        concentration: Tensor,
+        negatives: Tensor | None,
+        log_q: LogQ | None,
+        exchange: Exchange,
+    ) -> Tensor:
+        """The loss from its parts: the negatives, the rule, the mean over the processes."""
+        if exchange.world > 1 and concentration.requires_grad:
+            concentration = AverageGradient.apply(concentration, exchange)
+        concentration = self.hard_negatives.score_concentration(concentration)
+        positive = similarity(u, v, concentration)
+        if negatives is None:
+            layout = Layout.in_batch(self.negatives_from, self.symmetric, self.chunk_size, exchange)
+            rest: Negatives = InBatch(u, v, concentration, layout)
+        else:
+            rest = self._explicit(u, negatives, concentration, log_q)
+            positive = positive if log_q is None else positive - log_q[0].to(positive)
+        losses = self.hard_negatives.losses(rest, positive)
+        directions = losses if isinstance(losses, list) else [losses.flatten()]
+        means = [self._mean(direction, exchange) for direction in directions]
+        return means[0] if len(means) == 1 else torch.stack(means).mean()
 
     @staticmethod
     def _mean(losses: Tensor, exchange: Exchange) -> Tensor:
@@ -119,15 +138,18 @@ class ContrastiveObjective(nn.Module):
         return losses.mean() if len(losses) else losses.sum()
 
     def _explicit(self, u: Tensor, negatives: Tensor, concentration: Tensor, log_q: LogQ | None) -> Negatives:
-        negatives = self._prepare(negatives)
+        negatives = self._project(self._promote(negatives))
         if negatives.ndim == 2 and log_q is None:
             return Shared(u, negatives, concentration, self.chunk_size)
         shape = (len(u), negatives.shape[-2])
         offsets = None if log_q is None else -log_q[1].detach().to(u).expand(shape)
         return PerAnchor(u, negatives.expand(*shape, -1), concentration, offsets, self.chunk_size)
 
-    def _prepare(self, x: Tensor) -> Tensor:
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
+    @staticmethod
+    def _promote(x: Tensor) -> Tensor:
+        return x.to(torch.promote_types(x.dtype, torch.float32))
+
+    def _project(self, x: Tensor) -> Tensor:
         return cast(Tensor, Normalize.apply(x)) if self.normalize else x
 
     def _check(self, u: Tensor, v: Tensor, negatives: Tensor | None, log_q: LogQ | None) -> None:

@@ -30,11 +30,8 @@ class Negatives(ABC):
     count: int
 
     @abstractmethod
-    def log_sums(self, power: float = 1.0, positive: Tensor | None = None) -> Tensor:
-        """log Σ_j e^{power · s_ij} for every anchor, shape (directions, batch).
-
-        `positive`: the similarities of the positive pairs, if the sums are only compared with them; that is faster.
-        """
+    def log_sums(self, power: float = 1.0) -> Tensor:
+        """log Σ_j e^{power · s_ij} for every anchor, shape (directions, batch)."""
 
     @abstractmethod
     def hardest(self, k: int, positive: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -55,11 +52,10 @@ class InBatch(Negatives):
         self.layout = layout
         self.count = len(layout.sources(U)) * (layout.exchange.total(len(u)) - 1)
 
-    def log_sums(self, power: float = 1.0, positive: Tensor | None = None) -> Tensor:
+    def log_sums(self, power: float = 1.0) -> Tensor:
         """log r of the anchors u and, where they are anchors too, v."""
-        compared = None if positive is None else positive.detach()
         concentration = self.concentration if power == 1 else power * self.concentration
-        return cast(Tensor, LogNegatives.apply(*self.views, concentration, compared, self.layout))
+        return cast(Tensor, LogNegatives.apply(*self.views, concentration, self.layout))
 
     def hardest(self, k: int, positive: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """The anchors that remain and their sums, one pair a direction."""
@@ -89,11 +85,10 @@ class Shared(Negatives):
         self.u, self.negatives, self.concentration, self.chunk = u, negatives, concentration, chunk
         self.count = len(negatives)
 
-    def log_sums(self, power: float = 1.0, positive: Tensor | None = None) -> Tensor:
+    def log_sums(self, power: float = 1.0) -> Tensor:
         """log r of the anchors u."""
-        compared = None if positive is None else positive.detach()
         layout = Layout.explicit(self.chunk)
-        return cast(Tensor, LogNegatives.apply(self.u, self.negatives, power * self.concentration, compared, layout))
+        return cast(Tensor, LogNegatives.apply(self.u, self.negatives, power * self.concentration, layout))
 
     def hardest(self, k: int, positive: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """The anchors that remain and their sums."""
@@ -115,7 +110,7 @@ class PerAnchor(Negatives):
         self.offsets, self.chunk = offsets, chunk
         self.count = negatives.shape[1]
 
-    def log_sums(self, power: float = 1.0, positive: Tensor | None = None) -> Tensor:
+    def log_sums(self, power: float = 1.0) -> Tensor:
         """log r of the anchors u."""
         offsets = None if self.offsets is None else power * self.offsets
         log_r = LogOwnNegatives.apply(self.u, self.negatives, power * self.concentration, offsets, self.chunk)

@@ -22,8 +22,6 @@ __all__ = ["Block", "Layout", "Pairs"]
 # Blocks of this many rows and columns stay in a core's cache; a GPU needs larger ones to be busy.
 CPU_CHUNK = 512
 CUDA_CHUNK = 4096
-# Up to this many rows all blocks are kept for the backward pass (4 MB each in float32) instead of computed again.
-LARGEST_KEPT = 1024
 
 U, V = 0, 1
 
@@ -68,16 +66,10 @@ class Layout:
         return [columns if rows == view else rows for rows, columns in self.terms if view in (rows, columns)]
 
     def chunk_for(self, rows: int, device: torch.device) -> int:
-        """The number of rows and columns of a block."""
+        """The number of rows and columns of a block: enough blocks for all processes, none larger than useful."""
         if self.chunk is not None:
             return self.chunk
-        if rows <= LARGEST_KEPT:
-            return -(-rows // self.exchange.world)
-        return CUDA_CHUNK if device.type == "cuda" else CPU_CHUNK
-
-    def keeps(self, rows: int) -> bool:
-        """Whether the blocks are kept for the backward pass."""
-        return self.chunk is None and rows <= LARGEST_KEPT
+        return min(CUDA_CHUNK if device.type == "cuda" else CPU_CHUNK, -(-rows // self.exchange.world))
 
 
 @dataclass
@@ -128,16 +120,15 @@ class Pairs:
         chunk = self.layout.chunk_for(max(map(len, self.right)), self.scaled.device)
         return self.scaled.new_empty(chunk, chunk)
 
-    def blocks(self, *, keep: bool = False, kept: Iterator[Tensor] | None = None) -> Iterator[Block]:
+    def blocks(self) -> Iterator[Block]:
         """The blocks, each pair of samples once; those of one view only on and above the diagonal.
 
-        A block is overwritten by the next one, except with `keep`. With `kept`, what an earlier visit made of the
-        similarities is handed out again in the same order.
+        A block is overwritten by the next one.
         """
         layout = self.layout
         lengths = [len(right) for right in self.right]
         chunk = layout.chunk_for(max(lengths), self.scaled.device)
-        scratch = None if keep or kept is not None else self.scratch()
+        scratch = self.scratch()
         index = 0
         for rows, columns in layout.terms:
             for i in range(0, lengths[rows], chunk):
@@ -148,11 +139,8 @@ class Pairs:
                         continue
                     I = slice(i, i + chunk)  # noqa: E741
                     J = slice(j, j + chunk)
-                    if kept is not None:
-                        s = next(kept)
-                    else:
-                        left = self._left(self.right[rows][I]) if left is None else left
-                        right = self.right[columns][J].T
-                        out = None if scratch is None else scratch[: left.shape[0], : right.shape[1]]
-                        s = torch.mm(left, right, out=out)
+                    if left is None:
+                        left = self._left(self.right[rows][I])
+                    right = self.right[columns][J].T
+                    s = torch.mm(left, right, out=scratch[: left.shape[0], : right.shape[1]])
                     yield Block(rows, columns, I, J, s, rows == columns and i == j, layout.paired and i == j)

@@ -59,7 +59,8 @@ class LogOwnNegatives(torch.autograd.Function):
             s = -(difference.square() @ concentration)
             if offsets is not None:
                 s += offsets[rows]
-            weights = grad[rows, None] * (s - log_r[rows, None]).exp_()
+            # e^-40 of the sum counts for nothing; subnormal numbers would be slow
+            weights = grad[rows, None] * (s - log_r[rows, None]).clamp_min_(-40).exp_()
             pull = torch.einsum("bn,bnd->bd", weights, difference)
             grad_anchors[rows] = -2 * concentration * pull
             if grad_negatives is not None:

@@ -8,10 +8,10 @@ c_j, where the columns are anchors too: one block serves both directions) and co
 With F_a = Σ_j G_ij (c_j - a_i) for every sample in either role, these are 2Λ F_a and Σ_a a_k F_ak.
 
 The forward pass visits the blocks of `_pairs` once and keeps O(batch) sums; the backward pass computes the blocks again
-(small batches keep them) and needs O(batch · dim) besides.
+and needs O(batch · dim) besides.
 
-Two paths. If Λ ≥ 0 and no similarity that matters lies below e^-61 (float32), the plain sums of e^s ≤ 1 can neither
-overflow nor lose what counts: one exponential a pair. Otherwise rows and columns carry their running maxima.
+Two paths. If Λ ≥ 0 and all similarities lie in [-60, 0], the plain sums of e^s can neither overflow nor lose anything:
+one exponential a pair. Otherwise rows and columns carry their running maxima.
 """
 
 from __future__ import annotations
@@ -25,26 +25,19 @@ from torch import Tensor
 from aninfonce._typing import Float
 from aninfonce.objectives._gradient import written_out
 from aninfonce.objectives._pairs import Block, Layout, Pairs, U, V
-from aninfonce.objectives._similarity import similarity
 
 __all__ = ["LogNegatives"]
 
 
-def plain_sums_suffice(pairs: Pairs, positive: Tensor | None) -> bool:
-    """Whether sums of e^s need no maxima.
+# e^-60 is 1e-26: sums of such terms keep all digits of float32, whose smallest normal number is 1e-38.
+LARGEST_EXPONENT = 60.0
 
-    With `positive`, the similarities of the positive pairs, only r / e^p counts: where r underflows, below 1e-38, it is
-    zero to twelve digits after the point as long as p ≥ -61. Without it every single s must lie in that range.
-    """
-    limit = -0.7 * math.log(torch.finfo(pairs.scaled.dtype).tiny)  # 61 in float32, 496 in float64
-    # -s = |a - c|²_Λ ≤ (|a|_Λ + |c|_Λ)²; the last column holds |c|²_Λ / ln 2
-    extremes = [pairs.scaled.min(), *(right[:, -1].max() for right in pairs.right)]
-    if positive is not None:
-        extremes.append(positive.min())
+
+def plain_sums_suffice(pairs: Pairs) -> bool:
+    """Whether Λ ≥ 0 and -s = |a - c|²_Λ ≤ (|a|_Λ + |c|_Λ)² ≤ 60 for all pairs."""
+    extremes = [pairs.scaled.min(), *(right[:, -1].max() for right in pairs.right)]  # the last column: |c|²_Λ / ln 2
     lowest, *largest = torch.stack(extremes).tolist()
-    if lowest < 0:
-        return False
-    return max(largest[:2]) * 4 * math.log(2) <= limit or (positive is not None and -largest[2] <= limit)
+    return bool(lowest >= 0 and 4 * math.log(2) * max(largest) <= LARGEST_EXPONENT)
 
 
 class PlainSums:
@@ -75,8 +68,7 @@ class PlainSums:
         block: Block, kernel: Tensor, log_r: dict[int, Tensor], grads: dict[int, Tensor], out: Tensor
     ) -> Tensor:
         """G = e^{s_ij} (g_i / r_i + g_j / r_j)."""
-        # Where r underflowed to zero so did every term of it: there is no gradient, and 0 / 0 must not be asked for.
-        scale = {view: (grads[view] * (-log_r[view]).exp2()).nan_to_num_(0, 0, 0) for view in grads}
+        scale = {view: grads[view] * (-log_r[view]).exp2() for view in grads}
         left = scale[block.rows][block.I, None]
         if block.columns not in scale:
             return torch.mul(kernel, left, out=out)
@@ -84,14 +76,25 @@ class PlainSums:
 
 
 class ScaledSums:
-    """Σ_j e^{s_ij} relative to the largest term, which is found on the way."""
+    """Σ_j e^{s_ij} relative to the largest term, which is found on the way.
+
+    Terms are not let below 1e-17 (float32) of the largest: they count for nothing, and as subnormal numbers they would
+    make a matrix product two hundred times slower.
+    """
 
     def __init__(self, pairs: Pairs) -> None:
+        self.floor = self.lowest_exponent(pairs.scaled)
+        self.scratch = pairs.scratch()
         self.sums, self.largest = {}, {}
         for view in pairs.layout.anchors:
             self.sums[view] = pairs.right[view].new_zeros(len(pairs.right[view]))
             # Below every similarity, yet finite, so that differences are defined before the first term has come.
             self.largest[view] = torch.full_like(self.sums[view], torch.finfo(pairs.scaled.dtype).min / 4)
+
+    @staticmethod
+    def lowest_exponent(x: Tensor) -> float:
+        """Of two: -57 in float32, -130 in float64."""
+        return 2.5 * math.log2(torch.finfo(x.dtype).eps)
 
     @staticmethod
     def prepare(block: Block) -> Tensor:
@@ -107,8 +110,9 @@ class ScaledSums:
     def _add(self, view: int, where: slice, s: Tensor, axis: int) -> None:
         before = self.largest[view][where]
         largest = torch.maximum(before, s.amax(axis))
-        terms = (s - largest.unsqueeze(axis)).exp2_().sum(axis)
-        self.sums[view][where] = self.sums[view][where] * (before - largest).exp2_() + terms
+        terms = torch.sub(s, largest.unsqueeze(axis), out=self.scratch[: s.shape[0], : s.shape[1]])
+        added = terms.clamp_min_(self.floor).exp2_().sum(axis)
+        self.sums[view][where] = self.sums[view][where] * (before - largest).exp2_() + added
         self.largest[view][where] = largest
 
     def finish(self, pairs: Pairs) -> dict[int, Tensor]:
@@ -120,13 +124,19 @@ class ScaledSums:
             log_r[view] = largest + exchange.sum(sums * (self.largest[view] - largest).exp2_()).log2()
         return log_r
 
-    @staticmethod
-    def weights(block: Block, s: Tensor, log_r: dict[int, Tensor], grads: dict[int, Tensor], out: Tensor) -> Tensor:
-        """G = g_i e^{s_ij} / r_i + g_j e^{s_ij} / r_j."""
-        weights = torch.sub(s, log_r[block.rows][block.I, None], out=out).exp2_().mul_(grads[block.rows][block.I, None])
-        if block.columns in grads:
-            other = (s - log_r[block.columns][None, block.J]).exp2_()
-            weights.addcmul_(other, grads[block.columns][None, block.J])
+    @classmethod
+    def weights(
+        cls, block: Block, s: Tensor, log_r: dict[int, Tensor], grads: dict[int, Tensor], out: Tensor
+    ) -> Tensor:
+        """G = g_i e^{s_ij} / r_i + g_j e^{s_ij} / r_j; overwrites s."""
+        floor = cls.lowest_exponent(s)
+        smallest = torch.finfo(s.dtype).tiny * 2**-floor
+        scale = {view: torch.where(grad.abs() < smallest, 0, grad) for view, grad in grads.items()}
+        weights = torch.sub(s, log_r[block.rows][block.I, None], out=out).clamp_min_(floor).exp2_()
+        weights *= scale[block.rows][block.I, None]
+        if block.columns in scale:
+            other = s.sub_(log_r[block.columns][None, block.J]).clamp_min_(floor).exp2_()
+            weights.addcmul_(other, scale[block.columns][None, block.J])
         return weights
 
 
@@ -139,30 +149,22 @@ class LogNegatives(torch.autograd.Function):
         u: Float[Tensor, "n dim"],
         v: Float[Tensor, "m dim"],
         concentration: Float[Tensor, " dim"],
-        positive: Float[Tensor, " n"] | None,
         layout: Layout,
     ) -> Float[Tensor, "views n"]:
-        """log r, one row for every view of `layout.anchors`.
+        """log r, one row for every view of `layout.anchors`, for this process's samples.
 
-        `positive`: the similarities of the positive pairs, if log r is only compared with them (see
-        `plain_sums_suffice`). Rows are this process's; the others' are fetched by the layout's exchange.
+        The other processes' samples are fetched by the layout's exchange.
         """
         exchange = layout.exchange
         if exchange.world > 1:
             u, v = exchange.gather(torch.stack([u, v], 1)).unbind(1)
-            positive = None if positive is None else similarity(u, v, concentration)
         pairs = Pairs((u, v), concentration, layout)
-        collect = PlainSums(pairs) if plain_sums_suffice(pairs, positive) else ScaledSums(pairs)
-        kept = []
-        keeps = layout.keeps(max(len(u), len(v)))
-        for block in pairs.blocks(keep=keeps):
-            prepared = collect.prepare(block)
-            collect.add(block, prepared)
-            if keeps:
-                kept.append(prepared)
+        collect = PlainSums(pairs) if plain_sums_suffice(pairs) else ScaledSums(pairs)
+        for block in pairs.blocks():
+            collect.add(block, collect.prepare(block))
         log_r = collect.finish(pairs)
         ctx.pairs, ctx.form = pairs, type(collect)
-        ctx.save_for_backward(concentration, *log_r.values(), *kept)
+        ctx.save_for_backward(concentration, *log_r.values())
         return torch.stack([exchange.own(log_r[view]) for view in layout.anchors]).mul_(math.log(2))
 
     @staticmethod
@@ -172,8 +174,7 @@ class LogNegatives(torch.autograd.Function):
         pairs: Pairs = ctx.pairs
         layout = pairs.layout
         concentration, *saved = ctx.saved_tensors
-        log_r = dict(zip(layout.anchors, saved, strict=False))
-        kept = saved[len(log_r) :]
+        log_r = dict(zip(layout.anchors, saved, strict=True))
         everyone = layout.exchange.gather(grads.T.contiguous()).T.contiguous()
         weights_of = dict(zip(layout.anchors, everyone, strict=True))
         needs_concentration = ctx.needs_input_grad[2]
@@ -182,8 +183,8 @@ class LogNegatives(torch.autograd.Function):
         sums = {view: torch.zeros_like(pairs.right[view][:, : pairs.dim]) for view in needed}
         masses = {view: sums[view].new_zeros(len(sums[view])) for view in needed}
         scratch = pairs.scratch()
-        for block in pairs.blocks(kept=iter(kept) if kept else None):
-            prepared = block.s if kept else ctx.form.prepare(block)
+        for block in pairs.blocks():
+            prepared = ctx.form.prepare(block)
             out = scratch[: prepared.shape[0], : prepared.shape[1]]
             weights = ctx.form.weights(block, prepared, log_r, weights_of, out)
             if block.rows in sums:
@@ -201,4 +202,4 @@ class LogNegatives(torch.autograd.Function):
                 rates += (sample * force).sum(0)
             if ctx.needs_input_grad[view]:
                 results[view] = layout.exchange.scatter_sum(force.mul_(2 * concentration))
-        return *results, rates if needs_concentration else None, None, None
+        return *results, rates if needs_concentration else None, None

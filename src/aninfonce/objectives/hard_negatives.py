@@ -36,7 +36,7 @@ class NegativesRule:
 
     def losses(self, negatives: Negatives, positive: Tensor) -> Tensor | list[Tensor]:
         """The anchors' losses log(1 + r_i e^{-p_i}), shape (directions, batch), or one tensor a direction."""
-        return F.softplus(negatives.log_sums(positive=positive) - positive)
+        return F.softplus(negatives.log_sums() - positive)
 
 
 @dataclass(frozen=True)
