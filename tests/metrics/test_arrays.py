@@ -10,20 +10,28 @@ from aninfonce import metrics
 from aninfonce.metrics._arrays import as_matrix, as_targets, constant_columns
 
 FUNCTIONS = [getattr(metrics, name) for name in metrics.__all__ if inspect.isfunction(getattr(metrics, name))]
+FURTHER = {"clusters": np.arange(240) % 2, "concentration": np.array([3.0, 2.0, 1.0])}
 
 
 def call(function, x, y):
     """Any of the functions, on one or two matrices; a flat result."""
-    required = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
-    result = function(*(x, y)[: len(required)])
-    return result.permutation.tolist() if isinstance(result, metrics.Matching) else result
+    required = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+    further = {name: FURTHER[name] for name in required if name in FURTHER}
+    result = function(*(x, y)[: len(required) - len(further)], **further)
+    if isinstance(result, metrics.Matching):
+        return result.permutation.tolist()
+    if isinstance(result, metrics.Stationarity):
+        result = result.test
+    if isinstance(result, metrics.TestResult):
+        return [result.statistic, result.p_value]
+    return result.concentration.tolist() if isinstance(result, metrics.Anisotropy) else result
 
 
 @pytest.fixture
 def pair():
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(60, 3)).astype(np.float32)
-    return x, (x + 0.5 * rng.normal(size=(60, 3))).astype(np.float32)
+    x = rng.normal(size=(240, 3)).astype(np.float32)
+    return x, (x + 0.5 * rng.normal(size=(240, 3))).astype(np.float32)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -66,7 +74,7 @@ class TestEveryFunction:
                 call(function, broken, pair[1])
 
     def test_wrong_shape(self, function, pair):
-        with pytest.raises(ValueError, match=r"must have shape \(rows, dim\) with dim ≥ 1, got \(60,\)"):
+        with pytest.raises(ValueError, match=r"must have shape \(rows, dim\) with dim ≥ 1, got \(240,\)"):
             call(function, pair[0][:, 0], pair[1])
 
 

@@ -6,7 +6,7 @@ from scipy.spatial.distance import pdist
 from scipy.special import hyp0f1
 
 from aninfonce import metrics
-from aninfonce.metrics import _collapse
+from aninfonce.metrics import _arrays
 
 
 def normal(rows, dim, seed=0):
@@ -77,7 +77,7 @@ class TestUniformity:
         u = normal(rows, 3)
         dense = math.log(np.exp(-1.5 * pdist(u, "sqeuclidean")).mean())
         for block in (1, 5, 512):
-            monkeypatch.setattr(_collapse, "_BLOCK", block)
+            monkeypatch.setattr(_arrays, "_BLOCK", block)
             assert metrics.uniformity(u, 1.5, normalize=False) == pytest.approx(dense)
 
     def test_collapse_is_zero(self):
@@ -114,7 +114,7 @@ class TestHitAtK:
         dense = float((ranks < k).mean())
         assert 0 < dense < 1
         for block in (1, 8, 512):
-            monkeypatch.setattr(_collapse, "_BLOCK", block)
+            monkeypatch.setattr(_arrays, "_BLOCK", block)
             assert metrics.hit_at_k(u, v, k) == pytest.approx(dense)
 
     def test_ties_count_against(self):

@@ -1,21 +1,37 @@
 """Measures of a representation: pure functions of arrays or tensors, one row a sample; plain numbers come out.
 
 Whatever is fitted is scored on rows it was not fitted on: on a random half of them (drawn from `seed`, always the same
-rows for the same number of rows) or on the test set that is passed in. Everything is computed in float64 on the CPU.
+rows for the same number of rows) or on the test set that is passed in. The exception is `anisotropy`, which estimates
+a parameter and its standard error. Everything is computed in float64 on the CPU.
 """
 
+from aninfonce.metrics._anisotropy import Anisotropy, Interval, anisotropy
+from aninfonce.metrics._assumptions import Stationarity, bingham_test, rayleigh_test, stationarity_test
 from aninfonce.metrics._collapse import alignment, effective_rank, hit_at_k, uniformity
+from aninfonce.metrics._energy import conditional_shape_test, energy_test, symmetry_test
 from aninfonce.metrics._identifiability import Matching, linear_r2, match_dimensions, mean_correlation
 from aninfonce.metrics._readout import readout
+from aninfonce.metrics._specification import TestResult
 
 __all__ = [
+    "Anisotropy",
+    "Interval",
     "Matching",
+    "Stationarity",
+    "TestResult",
     "alignment",
+    "anisotropy",
+    "bingham_test",
+    "conditional_shape_test",
     "effective_rank",
+    "energy_test",
     "hit_at_k",
     "linear_r2",
     "match_dimensions",
     "mean_correlation",
+    "rayleigh_test",
     "readout",
+    "stationarity_test",
+    "symmetry_test",
     "uniformity",
 ]

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import normalize as unit_rows
 from torch import Tensor
 
 from aninfonce._typing import Float, FloatArray
 
-__all__ = ["Halves", "as_matrix", "as_targets", "constant_columns", "halves", "same_rows", "same_shape"]
+__all__ = [
+    "Halves",
+    "as_matrix",
+    "as_points",
+    "as_targets",
+    "constant_columns",
+    "halves",
+    "row_blocks",
+    "same_rows",
+    "same_shape",
+]
+
+_BLOCK = 128  # rows of a similarity matrix held at once: 20 MB for 20,000 columns
 
 AnyArray = npt.NDArray[Any]
 
@@ -41,6 +55,30 @@ def as_matrix(name: str, x: object, *, min_rows: int = 1) -> Float[FloatArray, "
     if len(values) < min_rows:
         raise ValueError(f"{name} must have at least {min_rows} rows, got {len(values)}")
     return _as_finite(name, values)
+
+
+def row_blocks(rows: int) -> Iterator[slice]:
+    """The rows of a large matrix, a few at a time."""
+    return (slice(start, min(start + _BLOCK, rows)) for start in range(0, rows, _BLOCK))
+
+
+def as_points(name: str, x: object, normalize: bool, min_rows: int = 1) -> Float[FloatArray, "rows dim"]:
+    """Convert embeddings to float64, projected onto the unit sphere if `normalize`.
+
+    Raises:
+        TypeError: if `x` is not an array or tensor of real numbers.
+        ValueError: if it is not of shape (rows, dim), an entry is not finite, or a row to normalise is zero.
+    """
+    values = as_matrix(name, x, min_rows=min_rows)
+    if not normalize:
+        return values
+    zero = ~values.any(axis=1)
+    if zero.any():
+        raise ValueError(
+            f"{name} must have a direction in every row to be normalised, got {int(zero.sum())} rows of zeros, "
+            f"the first is row {int(np.argmax(zero))}"
+        )
+    return np.asarray(unit_rows(values))
 
 
 def as_targets(name: str, x: object) -> AnyArray:

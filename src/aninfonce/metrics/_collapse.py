@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 from scipy.special import entr, logsumexp
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.preprocessing import normalize as unit_rows
 
-from aninfonce._typing import ArrayLike, Float, FloatArray
-from aninfonce.metrics._arrays import as_matrix, same_shape
+from aninfonce._typing import ArrayLike
+from aninfonce.metrics._arrays import as_matrix, as_points, row_blocks, same_shape
 
 __all__ = ["alignment", "effective_rank", "hit_at_k", "uniformity"]
-
-_BLOCK = 128  # rows of a similarity matrix held at once: 20 MB for 20,000 columns
 
 
 def effective_rank(h: ArrayLike, *, center: bool = False) -> float:
@@ -85,7 +82,7 @@ def alignment(u: ArrayLike, v: ArrayLike, alpha: float = 2.0, *, normalize: bool
         4.0
     """
     _check_positive("alpha", alpha)
-    first, second = _points("u", u, normalize), _points("v", v, normalize)
+    first, second = as_points("u", u, normalize), as_points("v", v, normalize)
     same_shape("u", first, "v", second)
     return float((np.linalg.norm(first - second, axis=1) ** alpha).mean())
 
@@ -117,12 +114,12 @@ def uniformity(u: ArrayLike, t: float = 2.0, *, normalize: bool = True) -> float
         -8.0
     """
     _check_positive("t", t)
-    points = _points("u", u, normalize, min_rows=2)
+    points = as_points("u", u, normalize, min_rows=2)
     points = points - points.mean(axis=0)  # no distance changes, but large means would cost digits
     rows = len(points)
     # Pairs i < j, in blocks; summed as logarithms, since a large t would underflow.
     parts = []
-    for block in _blocks(rows):
+    for block in row_blocks(rows):
         potential = -t * euclidean_distances(points[block], points[block.start :], squared=True)
         potential[np.tri(*potential.shape, dtype=np.bool_)] = -np.inf
         # The last block may be a single row, which has no pair left.
@@ -164,29 +161,12 @@ def hit_at_k(u: ArrayLike, v: ArrayLike, k: int = 1) -> float:
     anchors, candidates = unit_rows(anchors), unit_rows(candidates)
     tie = 4 * (dim + 2) * np.finfo(np.float64).eps  # the rounding of a product of two unit rows
     hits = 0
-    for block in _blocks(rows):
+    for block in row_blocks(rows):
         similarity = anchors[block] @ candidates.T
         positive = similarity[np.arange(len(similarity)), np.arange(block.start, block.stop)]
         not_below = (similarity >= positive[:, None] - tie).sum(axis=1)  # the positive itself is one of them
         hits += int((not_below <= k).sum())
     return float(hits / rows)
-
-
-def _blocks(rows: int) -> Iterator[slice]:
-    return (slice(start, min(start + _BLOCK, rows)) for start in range(0, rows, _BLOCK))
-
-
-def _points(name: str, x: ArrayLike, normalize: bool, min_rows: int = 1) -> Float[FloatArray, "rows dim"]:
-    values = as_matrix(name, x, min_rows=min_rows)
-    if not normalize:
-        return values
-    zero = ~values.any(axis=1)
-    if zero.any():
-        raise ValueError(
-            f"{name} must have a direction in every row to be normalised, got {int(zero.sum())} rows of zeros, "
-            f"the first is row {int(np.argmax(zero))}"
-        )
-    return np.asarray(unit_rows(values))
 
 
 def _check_positive(name: str, value: float) -> None:
