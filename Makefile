@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
 
 .PHONY: demo test test-slow lint bench bench-fashion-mnist results clean
 
@@ -29,9 +30,15 @@ test: lint
 test-slow: lint
 	$(BIN)/python -m pytest -m slow
 
-bench: $(STAMP)
+$(BENCH_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[bench]"
+	-$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps "solo-learn>=1.0.2"
+	touch $(BENCH_STAMP)
+
+bench: $(BENCH_STAMP)
 	$(BIN)/python benchmarks/samplers.py
 	$(BIN)/python benchmarks/augmentation.py
+	$(BIN)/python benchmarks/losses.py
 
 # The README's numbers: about half an hour, and an hour, on 2 cores. Finished runs are not repeated.
 results: $(STAMP)
