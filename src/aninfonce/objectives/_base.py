@@ -93,13 +93,18 @@ class ContrastiveObjective(nn.Module):
         # Half precision has too few digits for a softmax over distances.
         with torch.autocast(u.device.type, enabled=False):
             u, v = self._promote(u), self._promote(v)
-            exchange = Ranks.agree(False, u, f"{self!r} {type(negatives)}") if together else Exchange()
+            exchange = Ranks.agree(False, u, self._settings(negatives)) if together else Exchange()
             if negatives is None and exchange.total(len(u)) < 2:
                 raise ValueError("the batch must have at least 2 samples to have negatives, got 1; or pass negatives=")
             concentration = self._concentration(u.shape[1], u)
             if negatives is None and not together and self._plain and suits(len(u), concentration):
                 return cast(Tensor, FusedContrast.apply(u, v, concentration, self.negatives_from, self.symmetric))
             return self._compose(self._project(u), self._project(v), concentration, negatives, log_q, exchange)
+
+    def _settings(self, negatives: Tensor | None) -> str:
+        """What must be the same in all processes."""
+        parts = (type(self), self.normalize, self.negatives_from, self.symmetric, self.hard_negatives, self.chunk_size)
+        return repr((*parts, negatives is None))
 
     @property
     def _plain(self) -> bool:

@@ -119,13 +119,13 @@ class Ranks(Exchange):
 
     def sum(self, x: Tensor) -> Tensor:
         """The sum over all ranks."""
-        x = x.contiguous()
+        x = x.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(x)
         return x
 
     def max(self, x: Tensor) -> Tensor:
         """The entry-wise maximum over all ranks."""
-        x = x.contiguous()
+        x = x.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(x, op=dist.ReduceOp.MAX)
         return x
 

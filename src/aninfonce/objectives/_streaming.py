@@ -120,7 +120,7 @@ class ScaledSums:
         exchange = pairs.layout.exchange
         log_r = {}
         for view, sums in self.sums.items():
-            largest = exchange.max(self.largest[view].clone())
+            largest = exchange.max(self.largest[view])
             log_r[view] = largest + exchange.sum(sums * (self.largest[view] - largest).exp2_()).log2()
         return log_r
 
