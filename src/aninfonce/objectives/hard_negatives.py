@@ -20,6 +20,7 @@ from aninfonce.objectives._negatives import Negatives
 __all__ = ["Debiased", "NegativesRule", "Reweighted", "Tilted", "TopK"]
 
 
+@dataclass(frozen=True)
 class NegativesRule:
     """The plain loss: every negative counts alike. Rules derive from it."""
 
