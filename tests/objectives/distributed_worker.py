@@ -95,6 +95,7 @@ def refusals(rank):
         "other dim": lambda: InfoNCE()(torch.eye(DIM + 1), torch.eye(DIM + 1)),
         "other dtype": lambda: loss(good.double(), good.double()),
         "other settings": lambda: AnInfoNCE(DIM, negatives_from="both")(good, good),
+        "other blocks": lambda: AnInfoNCE(DIM, chunk_size=2)(good, good),
         "no batch": lambda: loss(good[:0], good[:0]),
     }
     messages = {}

@@ -19,11 +19,11 @@ def unit(x):
     return F.normalize(x, dim=-1).numpy()
 
 
-def loop_loss(u, v, concentration, negatives_from, symmetric, explicit=None):
-    """Equation 4 of the paper, one pair at a time, in NumPy float64."""
+def loop_loss(u, v, concentration, negatives_from, symmetric, explicit=None, exponent=2):
+    """Equation 4 of the paper, one pair at a time, in NumPy float64; for an L^p similarity with another exponent."""
 
     def similarity(a, c):
-        return -float(np.sum(concentration * (a - c) ** 2))
+        return -float(np.sum(concentration * np.abs(a - c) ** exponent))
 
     def one_way(anchors, positives):
         losses = []

@@ -59,5 +59,6 @@ def test_a_refused_batch_is_refused_by_all_and_nobody_waits(reports):
         assert "same embedding dimensions, got different ones: [5, 6" in everyone["other dim"]
         assert "same dtypes, got different ones: [torch.float32, torch.float64" in everyone["other dtype"]
         assert "same settings of the loss" in everyone["other settings"]
+        assert "same settings of the loss" in everyone["other blocks"]
         assert isinstance(everyone["afterwards"], float)
         assert everyone["afterwards"] == refused["afterwards"]

@@ -38,10 +38,7 @@ class LogOwnNegatives(torch.autograd.Function):
         for start in range(0, len(anchors), ctx.rows):
             rows = slice(start, start + ctx.rows)
             difference = anchors[rows, None] - negatives[rows]
-            s = -(difference.square_() @ concentration)
-            if offsets is not None:
-                s += offsets[rows]
-            log_r[rows] = s.logsumexp(1)
+            log_r[rows] = _similarities(difference, concentration, offsets, rows).logsumexp(1)
         ctx.save_for_backward(anchors, negatives, concentration, offsets, log_r)
         return log_r
 
@@ -56,9 +53,7 @@ class LogOwnNegatives(torch.autograd.Function):
         for start in range(0, len(anchors), ctx.rows):
             rows = slice(start, start + ctx.rows)
             difference = anchors[rows, None] - negatives[rows]
-            s = -(difference.square() @ concentration)
-            if offsets is not None:
-                s += offsets[rows]
+            s = _similarities(difference, concentration, offsets, rows)
             # e^-40 of the sum counts for nothing; subnormal numbers would be slow
             weights = grad[rows, None] * (s - log_r[rows, None]).clamp_min_(-40).exp_()
             pull = torch.einsum("bn,bnd->bd", weights, difference)
@@ -67,3 +62,8 @@ class LogOwnNegatives(torch.autograd.Function):
                 torch.mul(difference, weights[..., None] * (2 * concentration), out=grad_negatives[rows])
             grad_concentration -= torch.einsum("bn,bnd,bnd->d", weights, difference, difference)
         return grad_anchors, grad_negatives, grad_concentration, None, None
+
+
+def _similarities(difference: Tensor, concentration: Tensor, offsets: Tensor | None, rows: slice) -> Tensor:
+    s = -(difference.square() @ concentration)
+    return s if offsets is None else s.add_(offsets[rows])
