@@ -56,13 +56,13 @@ class FusedContrast(torch.autograd.Function):
     ) -> Float[Tensor, ""]:
         """A scalar; for arguments that `suits` accepts."""
         norms = [torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min_(SMALLEST_NORM) for x in (u, v)]
-        a, b = u / norms[0], v / norms[1]
-        difference = a - b
+        y, z = u / norms[0], v / norms[1]
+        concentration = concentration.contiguous()  # a single number, expanded, would be slow to multiply with
+        difference = y - z
         distance = (difference * difference).mv(concentration)
         # Distances do not change under a common shift; the products lose fewer digits around the mean.
-        center = b.mean(0)
-        a -= center
-        b -= center
+        center = z.mean(0)
+        a, b = y - center, z - center
         scaled = concentration * (1 / math.log(2))
         qa, qb = (a * a).mv(scaled), (b * b).mv(scaled)
         scaled = 2 * scaled
@@ -74,16 +74,14 @@ class FusedContrast(torch.autograd.Function):
             sums.append(_total(across, within_b, 0))
         r = torch.stack(sums)
         logits = r.log().add_(distance)
-        ctx.save_for_backward(a, b, center, *norms, difference, concentration, r, logits, across, within_a, within_b)
+        ctx.save_for_backward(a, b, y, z, *norms, difference, concentration, r, logits, across, within_a, within_b)
         return F.softplus(logits).mean()
 
     @staticmethod
     @written_out
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of u, v and Λ."""
-        a, b, center, norm_a, norm_b, difference, concentration, r, logits, across, within_a, within_b = (
-            ctx.saved_tensors
-        )
+        a, b, y, z, norm_a, norm_b, difference, concentration, r, logits, across, within_a, within_b = ctx.saved_tensors
         q = logits.sigmoid().mul_(grad / logits.numel())
         weights = q / r
         pull = q.sum(0)[:, None] * difference
@@ -99,10 +97,10 @@ class FusedContrast(torch.autograd.Function):
                 force.addmm_(G, x).addcmul_(G.sum(1)[:, None], x, value=-1)
         rates = (a * force_a).add_(b * force_b).sum(0) if ctx.needs_input_grad[2] else None
         results = []
-        for x, force, norm in ((a, force_a, norm_a), (b, force_b, norm_b)):
-            force *= 2 * concentration
-            y = x + center  # on the sphere
-            results.append(force.addcmul_((force * y).sum(1, keepdim=True), y, value=-1).div_(norm))
+        twice = 2 * concentration
+        for x, force, norm in ((y, force_a, norm_a), (z, force_b, norm_b)):
+            force *= twice
+            results.append(force.addcmul_((force * x).sum(1, keepdim=True), x, value=-1).div_(norm))
         return *results, rates, None, None
 
 
