@@ -1,17 +1,23 @@
 """The command line: one function a command; tyro makes flags of its arguments and help of its docstring.
 
-Exit codes: 0 done, 1 the computation failed, 2 a setting or a file is not as it must be, 130 interrupted (Ctrl-C).
+Exit codes: 0 done, 1 the computation failed or a statement of the theory was refuted, 2 a setting or a file is not as
+it must be, 130 interrupted (Ctrl-C).
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aninfonce import report
+import torch
+
+from aninfonce import report, verification
 from aninfonce._checks import nearest_name
 from aninfonce._extras import MissingExtraError, require
 from aninfonce._progress import Progress
@@ -37,6 +43,10 @@ class TrainFlags(TrainConfig):
     def checked(self) -> TrainConfig:
         """The settings, or ValueError."""
         return TrainConfig(**{field.name: getattr(self, field.name) for field in fields(self)})
+
+
+class StatementError(Exception):
+    """A statement of the theory that its check refutes."""
 
 
 def reproduce(
@@ -151,6 +161,65 @@ def compare(
     finish(out, report.compare_table(summary), report.compare_figure(summary, out))
 
 
+def verify(
+    out: Path = Path("runs/verify"),
+    seed: int = 0,
+    quick: bool = False,
+    only: tuple[str, ...] = (),
+    overwrite: bool = False,
+) -> None:
+    """Check every statement of the theory numerically, in about two minutes; exit code 1 if one fails.
+
+    Args:
+        out: folder for results.json.
+        seed: of all samples.
+        quick: a quarter of the sample sizes: about half a minute.
+        only: names of the statements to check; default: all.
+        overwrite: replace a run that is in the output folder.
+    """
+    chosen = verification.select(only)
+    config = {"command": "verify", "seed": seed, "quick": quick, "only": list(only)}
+    prepare_folder(out, config, overwrite=overwrite)
+    started, cpu_started = time.perf_counter(), time.process_time()
+    findings: list[verification.Finding] = []
+
+    def results() -> dict[str, Any]:
+        return {
+            "name": "verify",
+            "config": config,
+            "seed": seed,
+            "complete": len(findings) == len(chosen),
+            "seconds": time.perf_counter() - started,
+            "cpu_seconds": time.process_time() - cpu_started,
+            **verification.as_json(findings),
+        }
+
+    title = "verify: every statement of the theory, with an oracle encoder"
+    try:
+        with single_thread(), Progress(title, total=len(chosen)) as progress:
+            for finding in verification.run(seed, quick=quick, statements=only):
+                findings.append(finding)
+                progress.step(len(findings), f"{finding.statement.name}: {'holds' if finding.holds else 'FAILS'}")
+    finally:  # also what an interrupted run has found
+        write_results(out, results())
+    finish(out, report.verification_table(results()), [])
+    failed = [finding.statement.name for finding in findings if not finding.holds]
+    if failed:
+        raise StatementError(f"{len(failed)} of {len(findings)} statements fail: {', '.join(failed)}")
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """One thread for many small operations: more would mostly wait for each other, on a busy machine for minutes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with require("threadpoolctl", "app").threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def finish(folder: Path, table: Table, pictures: list[Path]) -> None:
     """The end of every command: the table, and where everything lies."""
     console = require("rich.console", "app").Console()
@@ -181,7 +250,7 @@ def run(arguments: list[str]) -> int:
     try:
         tyro: Any = require("tyro", "app")
         tyro.extras.subcommand_cli_from_dict(
-            {"reproduce": reproduce, "train": train, "compare": compare},
+            {"reproduce": reproduce, "train": train, "compare": compare, "verify": verify},
             prog="aninfonce",
             description="What does a contrastive encoder throw away, and how to keep it.",
             args=arguments,
@@ -192,7 +261,7 @@ def run(arguments: list[str]) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except ArithmeticError as error:
+    except (ArithmeticError, StatementError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from aninfonce.report.study import study_figure, study_table
 from aninfonce.report.training import compare_figure, compare_table, summarize, training_figure, training_table
+from aninfonce.report.verification import verification_table
 
 __all__ = [
     "compare_figure",
@@ -11,4 +12,5 @@ __all__ = [
     "summarize",
     "training_figure",
     "training_table",
+    "verification_table",
 ]

@@ -1,0 +1,56 @@
+"""Table of the checked statements, from the content of `results.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aninfonce._extras import require
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["verification_table"]
+
+
+def verification_table(results: Mapping[str, Any]) -> Table:
+    """Statement, prediction, measurement, standard error and verdict: one row for each measurement."""
+    metrics = results["metrics"]
+    verdict = f"{metrics['failed']:g} FAILED" if metrics["failed"] else "all hold"
+    table: Table = require("rich.table", "app").Table(
+        title=f"{metrics['statements']:g} statements, {metrics['comparisons']:g} comparisons at level "
+        f"{results['level']:.0e} each (all together {results['family_wise']:g}): {verdict}",
+        title_justify="left",
+    )
+    table.add_column("statement", ratio=3)
+    table.add_column("measured quantity", ratio=2)
+    for heading in ("predicted", "measured", "standard error", "verdict"):
+        table.add_column(heading, justify="right", overflow="fold")
+    section = name = None
+    for row in results["rows"]:
+        if row["section"] != section:
+            section = row["section"]
+            table.add_section()
+            table.add_row(f"[bold]{section}[/bold]")
+        text, name = row["statement"] if row["name"] != name else "", row["name"]
+        table.add_row(text, *_cells(row), "holds" if row["holds"] else "[bold red]FAILS[/bold red]")
+    return table
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    if "error" in row:
+        return [f"could not be measured: {row['error']}", "", "", ""]
+    relation = "" if row["relation"] == "=" else f"{row['relation']} "
+    predicted = row["predicted"]
+    exact = not any(row["standard_error"])
+    return [
+        row["what"],
+        relation + _numbers(predicted[:1] if len(set(predicted)) == 1 else predicted),
+        _numbers(row["measured"]),
+        "" if exact else _numbers(row["standard_error"], digits=2),
+    ]
+
+
+def _numbers(values: Sequence[float | None], digits: int = 4) -> str:
+    # null in the file: a number that was not finite
+    return "  ".join("none" if value is None else f"{value:.{digits}g}" for value in values)
