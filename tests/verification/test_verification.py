@@ -258,14 +258,15 @@ class TestCommand:
 
     def test_the_table_shows_what_could_not_be_measured(self):
         row = {"section": "S", "name": "n", "statement": "T", "holds": False}
-        measured = {"what": "x", "predicted": [1.0], "measured": [None], "standard_error": [0.1], "relation": ">"}
+        measured = {"what": "x", "predicted": [1.0], "measured": [None], "standard_error": [0.1]}
+        measured |= {"relation": ">", "allowance": [0.03]}
         metrics = {"failed": 1, "statements": 1, "comparisons": 1}
         results = {"rows": [{**row, "error": "no root"}, {**row, **measured}], "metrics": metrics}
         console = Console(width=200, file=io.StringIO())
         console.print(report.verification_table({**results, "level": 4e-6, "family_wise": 1e-3}))
         text = console.file.getvalue()
         assert "could not be measured: no root" in text
-        assert "> 1" in text
+        assert "> 1 (± 0.03)" in text
         assert "none" in text
 
 

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = ["verification_table"]
 
+ROUNDING = 1e-6  # a smaller allowance is not worth a word
+
 
 def verification_table(results: Mapping[str, Any]) -> Table:
-    """Statement, prediction, measurement, standard error and verdict: one row for each measurement."""
+    """Statement, prediction (± the bias that is allowed), measurement, standard error and verdict, row by row."""
     metrics = results["metrics"]
     verdict = f"{metrics['failed']:g} FAILED" if metrics["failed"] else "all hold"
     table: Table = require("rich.table", "app").Table(
@@ -41,14 +43,19 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     if "error" in row:
         return [f"could not be measured: {row['error']}", "", "", ""]
     relation = "" if row["relation"] == "=" else f"{row['relation']} "
-    predicted = row["predicted"]
     exact = not any(row["standard_error"])
+    bias = "" if max(row["allowance"]) < ROUNDING else f" (± {_numbers(_once(row['allowance']), digits=2)})"
     return [
         row["what"],
-        relation + _numbers(predicted[:1] if len(set(predicted)) == 1 else predicted),
+        relation + _numbers(_once(row["predicted"])) + bias,
         _numbers(row["measured"]),
         "" if exact else _numbers(row["standard_error"], digits=2),
     ]
+
+
+def _once(values: Sequence[float | None]) -> Sequence[float | None]:
+    """The values, or the one that all of them are."""
+    return values[:1] if len(set(values)) == 1 else values
 
 
 def _numbers(values: Sequence[float | None], digits: int = 4) -> str:
