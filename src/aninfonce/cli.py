@@ -265,6 +265,6 @@ def run(arguments: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; what was computed is in the output folder; reproduce and train go on with --resume", file=sys.stderr)
+        print("interrupted; what was computed is in the output folder: reproduce and train --resume", file=sys.stderr)
         return 130
     return 0
