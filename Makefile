@@ -38,6 +38,7 @@ $(BENCH_STAMP): $(STAMP)
 bench: $(BENCH_STAMP)
 	$(BIN)/python benchmarks/samplers.py
 	$(BIN)/python benchmarks/augmentation.py
+	$(BIN)/python benchmarks/sprites.py
 	$(BIN)/python benchmarks/losses.py
 
 # The README's numbers: about half an hour, and an hour, on 2 cores. Finished runs are not repeated.

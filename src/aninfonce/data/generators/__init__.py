@@ -1,5 +1,17 @@
 """Generators g: latents in, observations out, invertible."""
 
+from aninfonce.data.generators.jacobian import smallest_singular_value
 from aninfonce.data.generators.mlp import InvertibleMLP
+from aninfonce.data.generators.sprite_latents import LatentsToFactors, SpriteGenerator
+from aninfonce.data.generators.sprites import FACTOR_RANGES, FACTORS, FactorRange, SpriteRenderer
 
-__all__ = ["InvertibleMLP"]
+__all__ = [
+    "FACTORS",
+    "FACTOR_RANGES",
+    "FactorRange",
+    "InvertibleMLP",
+    "LatentsToFactors",
+    "SpriteGenerator",
+    "SpriteRenderer",
+    "smallest_singular_value",
+]
