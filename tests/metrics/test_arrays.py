@@ -10,7 +10,11 @@ from aninfonce import metrics
 from aninfonce.metrics._arrays import as_matrix, as_targets, constant_columns
 
 FUNCTIONS = [getattr(metrics, name) for name in metrics.__all__ if inspect.isfunction(getattr(metrics, name))]
-FURTHER = {"clusters": np.arange(240) % 2, "concentration": np.array([3.0, 2.0, 1.0])}
+FURTHER = {
+    "blocks": {"content": [0, 1], "style": [2]},
+    "clusters": np.arange(240) % 2,
+    "concentration": np.array([3.0, 2.0, 1.0]),
+}
 
 
 def call(function, x, y):
@@ -24,6 +28,10 @@ def call(function, x, y):
         result = result.test
     if isinstance(result, metrics.TestResult):
         return [result.statistic, result.p_value]
+    if isinstance(result, metrics.DCI):
+        return [result.disentanglement, result.completeness, result.informativeness]
+    if isinstance(result, metrics.BlockStructure):
+        return [result.leakage, result.standard_error, result.chance, result.orthogonality_error, result.explained]
     return result.concentration.tolist() if isinstance(result, metrics.Anisotropy) else result
 
 
