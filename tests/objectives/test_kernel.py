@@ -186,6 +186,15 @@ def test_chunks_do_not_change_the_result(seed, batch, dim, negatives_from, symme
             torch.testing.assert_close(two, one, rtol=1e-7, atol=1e-9 * (1 + 10**log_scale))
 
 
+def test_a_chunk_far_larger_than_the_batch_takes_no_memory():
+    """A square of the asked size would be four terabytes."""
+    u, v = make_views(dtype=torch.float32)
+    w = torch.ones(3, 4)
+    for negatives in (None, w, w.expand(12, 3, 4)):
+        whole, asked = (InfoNCE(chunk_size=chunk)(u, v, negatives) for chunk in (None, 1_000_000))
+        torch.testing.assert_close(asked, whole)
+
+
 @pytest.mark.parametrize("temperature", [1e-3, 1e-1, 1e3])
 @pytest.mark.parametrize("batch", [2, 40])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

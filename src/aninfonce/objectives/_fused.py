@@ -19,12 +19,11 @@ from torch.nn import functional as F
 from aninfonce._typing import Float
 from aninfonce.objectives._gradient import written_out
 from aninfonce.objectives._normalize import SMALLEST_NORM
-from aninfonce.objectives._similarity import NegativesFrom
+from aninfonce.objectives._similarity import LARGEST_EXPONENT, NegativesFrom
 
 __all__ = ["FusedContrast", "suits"]
 
 LARGEST_BATCH = 1024  # K takes 4 MB in float32, with negatives from both views three times as much
-LARGEST_EXPONENT = 60.0  # e^-60 is 1e-26: sums of such terms keep all digits of float32, which ends at 1e-38
 
 
 @torch.no_grad()
@@ -87,7 +86,8 @@ class FusedContrast(torch.autograd.Function):
         pull = q.sum(0)[:, None] * difference
         force_a, force_b = pull, -pull
         if across is not None:
-            G = across * weights[0][:, None] if len(weights) == 1 else torch.add(*_outer(weights)).mul_(across)
+            rows = weights[0][:, None]
+            G = across * rows if len(weights) == 1 else torch.add(rows, weights[1]).mul_(across)
             force_a.addmm_(G, b).addcmul_(G.sum(1)[:, None], a, value=-1)
             force_b.addmm_(G.T, a).addcmul_(G.sum(0)[:, None], b, value=-1)
         # Within a view every sample meets a pair twice, as the anchor and as the negative; K is symmetric.
@@ -102,10 +102,6 @@ class FusedContrast(torch.autograd.Function):
             force *= twice
             results.append(force.addcmul_((force * x).sum(1, keepdim=True), x, value=-1).div_(norm))
         return *results, rates, None, None
-
-
-def _outer(weights: Tensor) -> tuple[Tensor, Tensor]:
-    return weights[0][:, None], weights[1]
 
 
 def _total(across: Tensor | None, within: Tensor | None, axis: int) -> Tensor:

@@ -68,7 +68,7 @@ class Layout:
     def chunk_for(self, rows: int, device: torch.device) -> int:
         """The number of rows and columns of a block: enough blocks for all processes, none larger than useful."""
         if self.chunk is not None:
-            return self.chunk
+            return min(self.chunk, rows)  # memory for a block is taken as a square of this size
         return min(CUDA_CHUNK if device.type == "cuda" else CPU_CHUNK, -(-rows // self.exchange.world))
 
 

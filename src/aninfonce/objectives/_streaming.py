@@ -25,12 +25,9 @@ from torch import Tensor
 from aninfonce._typing import Float
 from aninfonce.objectives._gradient import written_out
 from aninfonce.objectives._pairs import Block, Layout, Pairs, U, V
+from aninfonce.objectives._similarity import LARGEST_EXPONENT
 
 __all__ = ["LogNegatives"]
-
-
-# e^-60 is 1e-26: sums of such terms keep all digits of float32, whose smallest normal number is 1e-38.
-LARGEST_EXPONENT = 60.0
 
 
 def plain_sums_suffice(pairs: Pairs) -> bool:

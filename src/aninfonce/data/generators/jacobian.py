@@ -15,9 +15,9 @@ __all__ = ["smallest_singular_value"]
 def smallest_singular_value(generator: Callable[[Tensor], Tensor], latents: Tensor) -> Tensor:
     """The smallest singular value of ∂g/∂z at every latent: the least that an observation moves for a unit step.
 
-    Above zero everywhere, g is locally injective. Computed from JᵀJ, hence to about the
-    square root of the dtype's precision: pass float64 latents where the generator takes them. On the sphere, where
-    only the steps along it count, this is a lower bound.
+    Above zero everywhere, g is locally injective. Computed from JᵀJ, hence to about the square root of the dtype's
+    precision: pass float64 latents where the generator takes them. On the sphere, where only the steps along it count,
+    this is a lower bound.
 
     Arguments:
         generator: g, latents (n, dim) to observations (n, …), row by row, differentiable twice.
