@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from aninfonce._checks import nearest_name
 from aninfonce._typing import ArrayLike, Float, FloatArray
-from aninfonce.metrics._identifiability import Groups, _group_columns, _latent_halves
+from aninfonce.metrics._latents import Groups, group_columns, latent_halves
 
 __all__ = ["BlockStructure", "block_leakage"]
 
@@ -129,7 +129,7 @@ def block_leakage(
          [0.   0.   1.  ]]
     """
     fitted = _FITS[nearest_name("fit", fit, _FITS)]
-    split = _latent_halves(z, z_hat, test_z, test_z_hat, test_fraction, seed)
+    split = latent_halves(z, z_hat, test_z, test_z_hat, test_fraction, seed)
     d, d_hat = split.train_x.shape[1], split.train_y.shape[1]
     if min(len(split.train_x), len(split.test_x)) < 2 * (d + 1):
         raise ValueError(
@@ -201,7 +201,7 @@ def _partition(argument: str, blocks: Groups, dim: int) -> tuple[list[str], Inde
     """The names, and the index of each column's block among them."""
     index = np.full(dim, -1, dtype=np.int64)
     for position, (name, columns) in enumerate(blocks.items()):
-        chosen = _group_columns(name, columns, dim)
+        chosen = group_columns(name, columns, dim)
         if (index[chosen] >= 0).any():
             raise ValueError(f"{argument} must not share columns, got {blocks}")
         index[chosen] = position

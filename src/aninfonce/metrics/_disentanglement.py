@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from aninfonce._checks import nearest_name
 from aninfonce._typing import ArrayLike, Float, FloatArray
-from aninfonce.metrics._identifiability import _latent_halves
+from aninfonce.metrics._latents import latent_halves
 
 __all__ = ["DCI", "dci"]
 
@@ -109,7 +109,7 @@ def dci(
         0.0 1.0
     """
     fit = _REGRESSORS[nearest_name("regressor", regressor, _REGRESSORS)]
-    split = _latent_halves(z, z_hat, test_z, test_z_hat, test_fraction, seed)
+    split = latent_halves(z, z_hat, test_z, test_z_hat, test_fraction, seed)
     if len(split.train_x) < 2 * _FOLDS:
         raise ValueError(f"at least {2 * _FOLDS} rows are needed to fit the regressors, got {len(split.train_x)}")
     latents, embedding = StandardScaler().fit(split.train_x), StandardScaler().fit(split.train_y)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import overload
 
@@ -14,15 +13,13 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
 
 from aninfonce._checks import nearest_name
 from aninfonce._typing import ArrayLike, Float, FloatArray
-from aninfonce.metrics._arrays import Halves, as_matrix, constant_columns, halves, same_rows
+from aninfonce.metrics._arrays import as_matrix, constant_columns, same_rows
+from aninfonce.metrics._latents import Groups, check_varies, group_columns, latent_halves
 
 __all__ = ["Matching", "linear_r2", "match_dimensions", "mean_correlation"]
-
-Groups = Mapping[str, Sequence[int] | ArrayLike]
 
 
 @overload
@@ -97,14 +94,14 @@ def linear_r2(
         >>> {name: round(abs(score), 1) for name, score in scores.items()}
         {'content': 1.0, 'style': 0.0}
     """
-    split = _latent_halves(z, z_hat, test_z, test_z_hat, test_fraction, seed)
+    split = latent_halves(z, z_hat, test_z, test_z_hat, test_fraction, seed)
     rows, dim = split.train_y.shape
     if rows < dim + 1:
         raise ValueError(
             f"an affine map of {dim} embedding dimensions has {dim + 1} coefficients a latent and needs as many "
             f"training rows, got {rows}"
         )
-    columns = {name: _group_columns(name, group, split.train_x.shape[1]) for name, group in (groups or {}).items()}
+    columns = {name: group_columns(name, group, split.train_x.shape[1]) for name, group in (groups or {}).items()}
     # Standardised, so that least squares does not take a dimension of small scale for a missing one.
     model = make_pipeline(StandardScaler(), LinearRegression()).fit(split.train_y, split.train_x)
     scores = r2_score(split.test_x, model.predict(split.test_y), multioutput="raw_values")
@@ -162,7 +159,7 @@ def match_dimensions(z: ArrayLike, z_hat: ArrayLike, *, kind: str = "pearson") -
     nearest_name("kind of correlation", kind, _KINDS)
     latents, embedding = as_matrix("z", z, min_rows=2), as_matrix("z_hat", z_hat, min_rows=2)
     same_rows("z", latents, "z_hat", embedding)
-    _check_varies(latents, "")
+    check_varies(latents, "")
     return _match(_correlations(latents, embedding, kind))
 
 
@@ -217,7 +214,7 @@ def mean_correlation(
         0.8
     """
     nearest_name("kind of correlation", kind, _KINDS)
-    split = _latent_halves(z, z_hat, test_z, test_z_hat, test_fraction, seed)
+    split = latent_halves(z, z_hat, test_z, test_z_hat, test_fraction, seed)
     matching = _match(_correlations(split.train_x, split.train_y, kind))
     latents = np.flatnonzero(matching.permutation >= 0)
     held_out = _correlations(split.test_x, split.test_y, kind)[latents, matching.permutation[latents]]
@@ -225,45 +222,6 @@ def mean_correlation(
 
 
 _KINDS = ("pearson", "spearman")
-
-
-def _latent_halves(
-    z: ArrayLike,
-    z_hat: ArrayLike,
-    test_z: ArrayLike | None,
-    test_z_hat: ArrayLike | None,
-    test_fraction: float,
-    seed: int,
-) -> Halves:
-    split = halves(
-        ("z", "z_hat"),
-        as_matrix("z", z),
-        as_matrix("z_hat", z_hat),
-        None if test_z is None else as_matrix("test_z", test_z),
-        None if test_z_hat is None else as_matrix("test_z_hat", test_z_hat),
-        test_fraction=test_fraction,
-        seed=seed,
-    )
-    _check_varies(split.train_x, " in the training rows")
-    _check_varies(split.test_x, " in the test rows")
-    return split
-
-
-def _check_varies(latents: Float[FloatArray, "rows d"], where: str) -> None:
-    constant = np.flatnonzero(constant_columns(latents))
-    if len(constant):
-        raise ValueError(f"every latent (column of z) must vary, got constant columns {constant.tolist()}{where}")
-
-
-def _group_columns(name: str, group: Sequence[int] | ArrayLike, dim: int) -> npt.NDArray[np.int64]:
-    columns = np.asarray(group.cpu() if isinstance(group, Tensor) else group)
-    if columns.size == 0 or columns.ndim != 1:
-        raise ValueError(f"group {name!r} must be a non-empty list of columns, got shape {columns.shape}")
-    if columns.dtype.kind not in "iu":
-        raise TypeError(f"group {name!r} must hold integers (columns of z), got dtype {columns.dtype}")
-    if columns.min() < 0 or columns.max() >= dim or len(np.unique(columns)) < len(columns):
-        raise ValueError(f"group {name!r} must hold different columns of z, 0 to {dim - 1}, got {columns.tolist()}")
-    return columns.astype(np.int64)
 
 
 def _correlations(

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from aninfonce._typing import ArrayLike, Float, FloatArray
 from aninfonce.metrics._arrays import row_blocks
-from aninfonce.metrics._identifiability import Groups, _group_columns, _latent_halves
+from aninfonce.metrics._latents import Groups, group_columns, latent_halves
 
 __all__ = ["kernel_r2"]
 
@@ -102,8 +102,8 @@ def kernel_r2(
     """
     if max_rows < 2:
         raise ValueError(f"max_rows must be at least 2, got {max_rows}")
-    split = _latent_halves(z, z_hat, test_z, test_z_hat, test_fraction, seed)
-    columns = {name: _group_columns(name, group, split.train_x.shape[1]) for name, group in (groups or {}).items()}
+    split = latent_halves(z, z_hat, test_z, test_z_hat, test_fraction, seed)
+    columns = {name: group_columns(name, group, split.train_x.shape[1]) for name, group in (groups or {}).items()}
     rows = np.random.default_rng(seed).permutation(len(split.train_x))[:max_rows]
     latents, embedding = StandardScaler().fit(split.train_x[rows]), StandardScaler().fit(split.train_y[rows])
     predicted = _predict(
