@@ -168,6 +168,8 @@ def main() -> None:
     figures = arguments.figures or (aside if arguments.quick else HERE.parent / "docs" / "images")
 
     if arguments.show:
+        if not out.is_file():
+            parser.error(f"there are no results in {out}; measure first, without --show")
         results = json.loads(out.read_text(encoding="utf-8"))
     else:
         start = time.perf_counter()

@@ -19,14 +19,16 @@ RESULTS = "results.json"
 MARKER = "run.json"
 
 
-def prepare_folder(out: Path, config: Mapping[str, Any], *, overwrite: bool = False, resume: bool = False) -> None:
+def prepare_folder(
+    out: Path, config: Mapping[str, Any], *, overwrite: bool = False, resume: bool | None = False
+) -> None:
     """Make `out` ready for a run with this configuration, and note the configuration there.
 
     Arguments:
         out: the folder; made if it is missing.
         config: the run's configuration, JSON-serialisable.
         overwrite: delete a run that is there. Only a folder that holds a run of ours is ever deleted.
-        resume: keep what is there and go on; the configuration must be the same.
+        resume: keep what is there and go on; the configuration must be the same. None: the command cannot do that.
 
     Raises:
         ValueError: if the folder holds a run and neither flag is given (or both are), holds something else than a run,
@@ -49,7 +51,8 @@ def prepare_folder(out: Path, config: Mapping[str, Any], *, overwrite: bool = Fa
                 raise ValueError(f"cannot resume {out}: {_difference(there, config)}")
             return
         elif not overwrite:
-            raise ValueError(f"the output folder {out} already holds a run; pass --overwrite or --resume")
+            flags = "--overwrite" if resume is None else "--overwrite or --resume"
+            raise ValueError(f"the output folder {out} already holds a run; pass {flags}")
         else:
             shutil.rmtree(out)
     try:

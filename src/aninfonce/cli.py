@@ -154,7 +154,7 @@ def compare(
     if not runs:
         raise ValueError("name at least one folder of a training run")
     summary = report.summarize([read_results(run) for run in runs])
-    prepare_folder(out, {"command": "compare", "runs": [str(run) for run in runs]}, overwrite=overwrite)
+    prepare_folder(out, {"command": "compare", "runs": [str(run) for run in runs]}, overwrite=overwrite, resume=None)
     per_seed = {f"{setting}/{name}": values for setting, found in summary.items() for name, values in found.items()}
     means = {name: sum(values) / len(values) for name, values in per_seed.items()}
     write_results(out, {"name": "compare", "runs": [str(r) for r in runs], "metrics": means, "per_seed": per_seed})
@@ -179,7 +179,7 @@ def verify(
     """
     chosen = verification.select(only)
     config = {"command": "verify", "seed": seed, "quick": quick, "only": list(only)}
-    prepare_folder(out, config, overwrite=overwrite)
+    prepare_folder(out, config, overwrite=overwrite, resume=None)
     started, cpu_started = time.perf_counter(), time.process_time()
     findings: list[verification.Finding] = []
 

@@ -218,7 +218,7 @@ class TestCommand:
         assert results["metrics"]["failed"] == 0
         assert all(row["holds"] for row in results["rows"])
         assert run(["verify", "--only", *FAST, "--out", str(out)]) == 2
-        assert "already holds a run" in capsys.readouterr().err
+        assert "already holds a run; pass --overwrite\n" in capsys.readouterr().err  # there is nothing to resume
         again = tmp_path / "again"
         assert run(["verify", "--quick", "--only", *FAST[::-1], "--out", str(again)]) == 0
         rows = json.loads((again / "results.json").read_text())["rows"]
