@@ -1,27 +1,26 @@
 """The paper's experiments, one file each, by name."""
 
-from collections.abc import Mapping
-
-from aninfonce.experiments.content_style import ContentStyle
-from aninfonce.experiments.linear_spectrum import LinearSpectrum
-from aninfonce.experiments.recovery import Mixing, Recipe, Recovery, recover
+from aninfonce.experiments.experiment import Experiment
+from aninfonce.experiments.recovery import Mixing, Recipe, Recovery, RecoveryTask, recover
+from aninfonce.experiments.reference import Reference
+from aninfonce.experiments.registry import EXPERIMENTS
 from aninfonce.experiments.study import Job, Result, Study, run_study
-
-EXPERIMENTS: Mapping[str, type[ContentStyle] | type[LinearSpectrum]] = {
-    "content-style": ContentStyle,
-    "linear-spectrum": LinearSpectrum,
-}
+from aninfonce.experiments.task import Outcome, Place, Task
 
 __all__ = [
     "EXPERIMENTS",
-    "ContentStyle",
+    "Experiment",
     "Job",
-    "LinearSpectrum",
     "Mixing",
+    "Outcome",
+    "Place",
     "Recipe",
     "Recovery",
+    "RecoveryTask",
+    "Reference",
     "Result",
     "Study",
+    "Task",
     "recover",
     "run_study",
 ]

@@ -9,22 +9,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from aninfonce import metrics
 from aninfonce.data.generators import InvertibleMLP
 from aninfonce.data.latent_pairs import LatentPairs
-from aninfonce.experiments.recipe import Mixing, Recipe, RecoveryModel, make_objective, make_optimizers, schedule
+from aninfonce.experiments.fitting import fit_encoder
+from aninfonce.experiments.recipe import Mixing, Recipe, RecoveryModel, make_objective
+from aninfonce.experiments.task import Outcome, Place
 from aninfonce.models.latent_encoder import LatentEncoder
 from aninfonce.objectives import AnInfoNCE
 
-__all__ = ["Mixing", "Recipe", "Recovery", "recover"]
+__all__ = ["COLUMNS", "Mixing", "Recipe", "Recovery", "RecoveryTask", "recover"]
 
 Groups = Mapping[str, Sequence[int]]
+
+# What tables show of a recovery.
+COLUMNS = ("r2", "r2_content", "r2_style", "mean_correlation", "concentration_error", "cpu_seconds")
 
 # Samples for the input's mean and covariance, for the final measurements, for each one along the way, and for those
 # that compare all pairs of a set.
@@ -48,6 +51,24 @@ class Recovery:
     curve: dict[str, list[float]] = field(default_factory=dict)
     concentration: list[float] = field(default_factory=list)
     matched: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RecoveryTask:
+    """`recover` as a run of a study; its arguments are the attributes.
+
+    The outcome's details are the recovery's `curve`, `concentration` and `matched`.
+    """
+
+    mixing: Mixing
+    recipe: Recipe
+    groups: Groups | None = None
+
+    def run(self, seed: int, place: Place) -> Outcome:
+        """Train one encoder on the mixing drawn from `seed`."""
+        found = recover(self.mixing, self.recipe, seed, self.groups, device=place.device)
+        details = {"curve": found.curve, "concentration": found.concentration, "matched": found.matched}
+        return Outcome(found.metrics, details)
 
 
 def recover(
@@ -104,7 +125,8 @@ def recover(
         if step % every == 0 and step < recipe.steps:
             _record(curve, step, _r2(averaged, g, held_out[0][:HELD_OUT_CURVE], columns))
 
-    averaged = _train(model, recipe, pairs, rng, after_step)
+    batches = pairs.batches(recipe.batch_size, rng, reuse=recipe.reuse)
+    averaged = fit_encoder(model, recipe, batches, after_step)
     scores = _r2(averaged, g, held_out[0], columns)
     _record(curve, recipe.steps, scores)
     concentration = _concentration(averaged, dim).cpu()
@@ -120,35 +142,6 @@ def _checked(groups: Groups, dim: int) -> Groups:
         if len(group) == 0 or not all(0 <= index < dim for index in group):
             raise ValueError(f"group {name!r} must hold latents, from 0 to {dim - 1}, at least one, got {list(group)}")
     return groups
-
-
-def _train(
-    model: RecoveryModel,
-    recipe: Recipe,
-    pairs: LatentPairs,
-    rng: torch.Generator,
-    after_step: Callable[[int, Tensor, RecoveryModel], None],
-) -> RecoveryModel:
-    """Train `model` in place; return the moving average of its weights. `after_step` counts steps from 1."""
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging))  # type: ignore[no-untyped-call]
-    averaged = cast("RecoveryModel", average.module)
-    optimizers = make_optimizers(model, recipe)
-    schedulers = [
-        torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule(step, recipe.steps))
-        for optimizer in optimizers
-    ]
-    batches = pairs.batches(recipe.batch_size, rng, reuse=recipe.reuse)
-    for step in range(1, recipe.steps + 1):
-        loss = model(*next(batches))
-        for optimizer in optimizers:
-            optimizer.zero_grad()
-        loss.backward()
-        for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
-            optimizer.step()
-            scheduler.step()
-        average.update_parameters(model)
-        after_step(step, loss.detach(), averaged)
-    return averaged
 
 
 @torch.no_grad()

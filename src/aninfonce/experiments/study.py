@@ -1,12 +1,13 @@
-"""Run many recoveries side by side, keep every finished one, and sum them up."""
+"""An experiment's runs side by side: every finished one is kept, and all are summed up."""
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import signal
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,37 +16,45 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from aninfonce._runs import read_json, write_json, write_results
-from aninfonce.experiments.recovery import Mixing, Recipe, Recovery, recover
+from aninfonce._runs import RESULTS, read_json, read_results, write_json, write_results
+from aninfonce.experiments.reference import Reference, held_against
+from aninfonce.experiments.task import Outcome, Place, Task
 
 __all__ = ["Job", "Result", "Study", "run_study"]
 
 
 @dataclass(frozen=True)
 class Study:
-    """An experiment on known latents: one mixing law, several methods, several seeds.
+    """What an experiment runs, and what it is held against.
 
     Attributes:
         name: as on the command line.
         title: one line on what it shows.
-        mixing: the data-generating process.
-        methods: name -> how it trains.
-        groups: named groups of latents, for R² of each.
-        published: METHOD/MEASURE -> the paper's figure.
-        seeds: mixings; each is drawn from its seed.
+        tasks: method -> its run. A method's name is part of file names: letters, digits, "-", "." only.
+        seeds: every method runs once with each.
+        references: published figures and promises of the theory.
+        columns: the measures of the table, in this order.
+        facts: what figures need besides the outcomes: true concentrations, the values along an axis, units.
+        prepare: method -> a run that must be finished before the others start; once, with seed 0.
     """
 
     name: str
     title: str
-    mixing: Mixing
-    methods: Mapping[str, Recipe]
-    groups: Mapping[str, list[int]]
-    published: Mapping[str, float]
+    tasks: Mapping[str, Task]
     seeds: tuple[int, ...]
+    references: tuple[Reference, ...] = ()
+    columns: tuple[str, ...] = ("r2", "cpu_seconds")
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    prepare: Mapping[str, Task] = field(default_factory=dict)
 
     def jobs(self) -> list[Job]:
-        """Every (method, seed), seed by seed, so that an interrupted study has whole seeds."""
-        return [Job(method, seed) for seed in self.seeds for method in self.methods]
+        """Every (method, seed), seed by seed, so that an interrupted study has whole seeds; preparations first."""
+        first = [Job(method, 0) for method in self.prepare]
+        return first + [Job(method, seed) for seed in self.seeds for method in self.tasks]
+
+    def task(self, job: Job) -> Task:
+        """What a job runs."""
+        return self.prepare[job.method] if job.method in self.prepare else self.tasks[job.method]
 
 
 @dataclass(frozen=True)
@@ -67,30 +76,30 @@ class Result:
 
     Attributes:
         study: what was run.
-        recoveries: the finished jobs.
-        seconds: wall clock of this call.
-        complete: whether every job is finished (an interrupted study is not).
+        outcomes: of the finished jobs.
+        seconds: wall clock, of all calls that computed something.
     """
 
     study: Study
-    recoveries: dict[Job, Recovery] = field(default_factory=dict)
+    outcomes: dict[Job, Outcome] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
     def complete(self) -> bool:
-        """Whether every job has finished."""
-        return len(self.recoveries) == len(self.study.jobs())
+        """Whether every job has finished (those of an interrupted study have not)."""
+        return len(self.outcomes) == len(self.study.jobs())
 
-    def of(self, method: str) -> list[tuple[int, Recovery]]:
-        """(seed, recovery) of one method's finished jobs, in the order of the seeds."""
-        return [(job.seed, r) for job, r in sorted(self.recoveries.items(), key=_seed) if job.method == method]
+    def of(self, method: str) -> list[tuple[int, Outcome]]:
+        """(seed, outcome) of one method's finished jobs, in the order of the seeds."""
+        found = [(job.seed, outcome) for job, outcome in self.outcomes.items() if job.method == method]
+        return sorted(found, key=lambda pair: pair[0])
 
     def per_seed(self) -> dict[str, list[float]]:
         """METHOD/MEASURE -> one number a finished seed."""
         table: dict[str, list[float]] = {}
-        for method in self.study.methods:
-            for _, recovery in self.of(method):
-                for measure, value in recovery.metrics.items():
+        for method in (*self.study.prepare, *self.study.tasks):
+            for _, outcome in self.of(method):
+                for measure, value in outcome.metrics.items():
                     table.setdefault(f"{method}/{measure}", []).append(value)
         return table
 
@@ -100,25 +109,24 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """The content of `results.json`."""
-        study = self.study
+        study, metrics = self.study, self.metrics()
+        tasks = {**study.prepare, **study.tasks}
         return {
             "name": study.name,
-            "config": {"mixing": asdict(study.mixing), "methods": {m: asdict(r) for m, r in study.methods.items()}},
+            "title": study.title,
+            "config": {"methods": {method: asdict(task) for method, task in tasks.items()}},  # type: ignore[call-overload]
             "seeds": list(study.seeds),
             "complete": self.complete,
             "seconds": self.seconds,
-            "cpu_seconds": sum(r.metrics["cpu_seconds"] for r in self.recoveries.values()),
-            "metrics": self.metrics(),
+            "cpu_seconds": sum(outcome.metrics["cpu_seconds"] for outcome in self.outcomes.values()),
+            "metrics": metrics,
             "per_seed": self.per_seed(),
-            "published": dict(study.published),
-            "true_concentration": list(study.mixing.concentration),
-            "curves": {m: [{"seed": s, **r.curve} for s, r in self.of(m)] for m in study.methods},
-            "concentrations": {m: [r.matched for _, r in self.of(m)] for m in study.methods},
+            "published": {r.name: r.value for r in study.references if r.source == "published"},
+            "references": held_against(study.references, metrics),
+            "columns": list(study.columns),
+            "facts": dict(study.facts),
+            "details": {m: [{"seed": s, **outcome.details} for s, outcome in self.of(m)] for m in tasks},
         }
-
-
-def _seed(item: tuple[Job, Recovery]) -> int:
-    return item[0].seed
 
 
 def run_study(
@@ -127,7 +135,7 @@ def run_study(
     *,
     workers: int,
     device: str = "cpu",
-    on_done: Callable[[Job, Recovery, Result], None] | None = None,
+    on_done: Callable[[Job, Outcome, Result], None] | None = None,
 ) -> Result:
     """Run what is not yet done, in `workers` processes of one thread each, and write `results.json`.
 
@@ -147,26 +155,26 @@ def run_study(
     kept = out / "jobs"
     kept.mkdir(exist_ok=True)
     done = {job: read_job(kept / job.file) for job in study.jobs() if (kept / job.file).exists()}
-    # Processes are spawned: a fork would inherit torch's thread pools in an unknown state.
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=one_thread)
-    groups = {name: list(index) for name, index in study.groups.items()}
+    before = float(read_results(out).get("seconds") or 0.0) if (out / RESULTS).exists() else 0.0
+    waiting = [job for job in study.jobs() if job not in done]
+    place = Place(device, kept)
 
     def result() -> Result:
-        return Result(study, dict(done), time.perf_counter() - started)
+        return Result(study, dict(done), before + (time.perf_counter() - started if waiting else 0.0))
 
+    def keep(job: Job, outcome: Outcome) -> None:
+        write_json(kept / job.file, asdict(outcome))
+        done[job] = outcome
+        if on_done is not None:
+            on_done(job, outcome, result())
+
+    # Processes are spawned: a fork would inherit torch's thread pools in an unknown state.
+    pool = ProcessPoolExecutor(
+        min(workers, max(1, len(waiting))), multiprocessing.get_context("spawn"), initializer=one_thread
+    )
     try:
-        waiting: dict[Future[Recovery], Job] = {
-            pool.submit(recover, study.mixing, study.methods[job.method], job.seed, groups, None, device): job
-            for job in study.jobs()
-            if job not in done
-        }
-        while waiting:
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                job = waiting.pop(future)
-                done[job] = future.result()
-                write_json(kept / job.file, asdict(done[job]))
-                if on_done is not None:
-                    on_done(job, done[job], result())
+        for stage in (study.prepare, study.tasks):
+            _run_all(pool, {job: study.task(job) for job in waiting if job.method in stage}, place, keep)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         if len(done) < len(study.jobs()):  # interrupted: what still runs is of no use to anybody
@@ -176,9 +184,29 @@ def run_study(
     return result()
 
 
-def read_job(path: Path) -> Recovery:
-    """A finished job's outcome, from its file."""
-    return Recovery(**read_json(path))
+def _run_all(
+    pool: ProcessPoolExecutor, tasks: Mapping[Job, Task], place: Place, keep: Callable[[Job, Outcome], None]
+) -> None:
+    """Run the tasks in the pool; `keep` each outcome as it comes."""
+    running: dict[Future[Outcome], Job] = {pool.submit(task.run, job.seed, place): job for job, task in tasks.items()}
+    while running:
+        ready: Sequence[Future[Outcome]] = list(wait(running, return_when=FIRST_COMPLETED).done)
+        for future in ready:
+            keep(running.pop(future), future.result())
+
+
+def read_job(path: Path) -> Outcome:
+    """A finished job's outcome, from its file.
+
+    Raises:
+        ValueError: if the file is not one of ours.
+    """
+    content = read_json(path)
+    if set(content) != {"metrics", "details"}:
+        raise ValueError(f"{path} is not the outcome of a run: expected metrics and details, got {sorted(content)}")
+    # null in the file: a number that was not finite
+    metrics = {name: math.nan if value is None else value for name, value in content["metrics"].items()}
+    return Outcome(metrics, content["details"])
 
 
 def one_thread() -> None:

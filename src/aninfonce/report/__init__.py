@@ -1,18 +1,25 @@
 """Tables for the screen and figures for print, from the content of `results.json`; nothing is measured here."""
 
+from aninfonce.report.experiments import experiments_table, scores, summary_table
+from aninfonce.report.page import write_page
 from aninfonce.report.pairs import pairs_figure
-from aninfonce.report.study import study_figure, study_table
+from aninfonce.report.study import reference_table, study_figures, study_table
 from aninfonce.report.training import compare_figure, compare_table, summarize, training_figure, training_table
 from aninfonce.report.verification import verification_table
 
 __all__ = [
     "compare_figure",
     "compare_table",
+    "experiments_table",
     "pairs_figure",
-    "study_figure",
+    "reference_table",
+    "scores",
+    "study_figures",
     "study_table",
     "summarize",
+    "summary_table",
     "training_figure",
     "training_table",
     "verification_table",
+    "write_page",
 ]

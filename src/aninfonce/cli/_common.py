@@ -1,0 +1,40 @@
+"""What the commands share: how they end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aninfonce._extras import require
+from aninfonce._runs import RESULTS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["FailedError", "cores", "finish", "show"]
+
+
+class FailedError(Exception):
+    """A command that ran, and whose result is a failure: a refuted statement, an experiment that broke off."""
+
+
+def show(table: Table) -> None:
+    """Print a table, wide enough also where there is no screen."""
+    console = require("rich.console", "app").Console()
+    if not console.is_terminal:
+        console.width = 160  # a log file has no width: do not fold the table
+    console.print()
+    console.print(table)
+
+
+def finish(folder: Path, table: Table, pictures: list[Path]) -> None:
+    """The end of every command: the table, and where everything lies."""
+    show(table)
+    for path in [*pictures, folder / RESULTS]:
+        print(path)
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,144 @@
+"""`aninfonce reproduce`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from aninfonce import report
+from aninfonce._checks import nearest_name
+from aninfonce._extras import MissingExtraError
+from aninfonce._progress import Progress
+from aninfonce._runs import prepare_folder
+from aninfonce.cli._common import FailedError, cores, finish, show
+from aninfonce.experiments import EXPERIMENTS, Experiment, Job, Outcome, Result, run_study
+
+__all__ = ["reproduce"]
+
+
+def reproduce(
+    names: tuple[str, ...],
+    list: bool = False,
+    out: Path | None = None,
+    quick: bool = False,
+    seeds: int | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    data_root: Path | None = None,
+    workers: int | None = None,
+    device: str = "cpu",
+    overwrite: bool = False,
+    resume: bool = False,
+) -> None:
+    """Run experiments of the paper, and hold them against the published figures and the theory.
+
+    Args:
+        names: the experiment (see --list), several of them, or "all". Several end in one page, index.html.
+        list: show every experiment: what it shows, what it is held against, and what it costs.
+        out: folder for results.json, the figures (PNG and SVG) and every finished run; default runs/NAME.
+        quick: smaller settings, which show the effects roughly.
+        seeds: number of repetitions, another mixing each; they run side by side on the cores there are. Default: the
+            experiment's own.
+        seed: the first repetition's seed; the others count up from it.
+        steps: optimiser steps; default: the experiment's own, with which it meets its bars.
+        data_root: folder with the data, for experiments on images that do not make them.
+        workers: processes; default: one a core.
+        device: cpu, or cuda.
+        overwrite: replace a run that is in the output folder.
+        resume: continue a run that is in the output folder (also with more seeds); what is done is not done again.
+    """
+    if list:
+        show(report.experiments_table([_listed(experiment) for experiment in EXPERIMENTS.values()]))
+        return
+    if not names:
+        raise ValueError("name an experiment, or all; --list shows them")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+    nearest_name("device", device, ("cpu", "cuda"))
+    chosen = _choose(names)
+    given = {"seeds": seeds, "first_seed": seed, "steps": steps, "data_root": data_root}
+    configs = [_configure(experiment, given, quick, strict=len(chosen) == 1) for experiment in chosen]
+    for config in configs:
+        config.study()  # a setting that does not fit is reported before anything runs
+    workers = cores() if workers is None else workers
+    if names != ("all",) and len(configs) == 1:
+        folder = out or Path("runs") / configs[0].name
+        results = _run(configs[0], folder, workers, device, overwrite=overwrite, resume=resume)
+        if results["references"]:
+            show(report.reference_table(results))
+        finish(folder, report.study_table(results), report.study_figures(results, folder))
+        return
+    folder = out or Path("runs") / ("all" if names == ("all",) else "several")
+    marker = {"command": "reproduce", "names": [config.name for config in configs], "quick": quick}
+    prepare_folder(folder, marker, overwrite=overwrite, resume=resume)
+    _run_many(configs, folder, workers, device)
+
+
+def _choose(names: tuple[str, ...]) -> list[type[Experiment]]:
+    if names == ("all",):
+        return [experiment for experiment in EXPERIMENTS.values() if experiment.included]
+    return [EXPERIMENTS[nearest_name("experiment", name, EXPERIMENTS)] for name in dict.fromkeys(names)]
+
+
+def _configure(experiment: type[Experiment], given: dict[str, Any], quick: bool, *, strict: bool) -> Experiment:
+    """The experiment's settings with those the user gave; one it does not have is an error if `strict`."""
+    known = {field.name for field in fields(experiment)}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    unknown = sorted(chosen.keys() - known)
+    if unknown and strict:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in unknown)
+        raise ValueError(f"{experiment.name} does not take {flags}")
+    config = experiment().quick() if quick else experiment()
+    return replace(config, **{name: value for name, value in chosen.items() if name in known})
+
+
+def _run(
+    config: Experiment, folder: Path, workers: int, device: str, *, overwrite: bool, resume: bool
+) -> dict[str, Any]:
+    """Run one experiment; returns the content of its results.json."""
+    study = config.study()
+    settings = {name: value for name, value in asdict(config).items() if name not in ("seeds", "first_seed")}
+    prepare_folder(
+        folder, {"command": "reproduce", "name": config.name, **settings}, overwrite=overwrite, resume=resume
+    )
+    with Progress(f"{config.name}: {study.title}", total=len(study.jobs())) as progress:
+
+        def on_done(job: Job, outcome: Outcome, result: Result) -> None:
+            scores = report.scores(outcome.metrics, study.columns)
+            progress.step(len(result.outcomes), f"{job.method} seed {job.seed}: {scores}")
+
+        return run_study(study, folder, workers=workers, device=device, on_done=on_done).as_json()
+
+
+def _run_many(configs: list[Experiment], folder: Path, workers: int, device: str) -> None:
+    """Run one experiment after the other and write the page anew after each; a failed one does not stop the rest."""
+    done: list[dict[str, Any]] = []
+    failures: dict[str, str] = {}
+    page = folder / "index.html"
+    for config in configs:
+        try:
+            results = _run(config, folder / config.name, workers, device, overwrite=False, resume=True)
+            pictures = report.study_figures(results, folder / config.name)
+        except (ValueError, ArithmeticError, OSError, MissingExtraError) as error:
+            failures[config.name] = str(error)
+            print(f"{config.name} failed: {error}", flush=True)
+        else:
+            done.append({**results, "pictures": pictures})
+        report.write_page(page, done, failures)
+    show(report.summary_table(done, failures))
+    print(page)
+    if failures:
+        raise FailedError(f"{len(failures)} of {len(configs)} experiments failed: {', '.join(failures)}")
+
+
+def _listed(experiment: type[Experiment]) -> dict[str, Any]:
+    study = experiment().study()
+    return {
+        "name": experiment.name,
+        "shows": experiment.shows,
+        "references": [r.__dict__ for r in study.references],
+        "runs": len(study.jobs()),
+        "core_seconds": experiment.core_seconds,
+        "included": experiment.included,
+    }

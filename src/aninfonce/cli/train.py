@@ -1,0 +1,90 @@
+"""`aninfonce train` and `aninfonce compare`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from aninfonce import report
+from aninfonce._progress import Progress
+from aninfonce._runs import prepare_folder, read_results, write_results
+from aninfonce.cli._common import finish
+from aninfonce.data import ImageDataset
+from aninfonce.training import EpochRecord, TrainConfig
+from aninfonce.training import train as train_encoder
+
+__all__ = ["compare", "train"]
+
+
+@dataclass(frozen=True)
+class TrainFlags(TrainConfig):
+    """The settings as the parser makes them: not checked yet, so that a bad one is reported in our one line."""
+
+    def __post_init__(self) -> None:
+        """Leave the checks to `checked`."""
+
+    def checked(self) -> TrainConfig:
+        """The settings, or ValueError."""
+        return TrainConfig(**{field.name: getattr(self, field.name) for field in fields(self)})
+
+
+def train(
+    flags: TrainFlags,
+    out: Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+) -> None:
+    """Train an encoder on images, then read classes and augmentation parameters from backbone and projector.
+
+    Args:
+        flags: the settings.
+        out: folder for results.json, the weights and the figure; default runs/DATA-METHOD-seed-SEED.
+        overwrite: replace a run that is in the output folder.
+        resume: continue a run that is in the output folder.
+    """
+    config = flags.checked()
+    source = config.data.replace(":", "-").replace("/", "-")
+    folder = out or Path("runs") / f"{source}-{config.method}-seed-{config.seed}"
+    prepare_folder(folder, {"command": "train", **asdict(config)}, overwrite=overwrite, resume=resume)
+    with Progress(f"{config.method} on {config.data}") as progress:
+
+        def on_data(dataset: ImageDataset) -> None:
+            for path, reason in dataset.skipped:
+                progress.say(f"skipped {path}: {reason}")
+            skipped = f", {len(dataset.skipped)} skipped as unreadable" if dataset.skipped else ""
+            progress.say(f"{len(dataset.train)} training and {len(dataset.test)} test images{skipped}")
+
+        def on_step(step: int, steps: int, loss: float) -> None:
+            progress.step(step, f"loss {loss:.3f}", total=steps, aloud=False)
+
+        def on_epoch(record: EpochRecord) -> None:
+            progress.say(
+                f"epoch {record.epoch}/{config.epochs}: loss {record.loss:.3f}, Hit@1 {record.hit_at_1:.2f}, "
+                f"effective rank {record.effective_rank:.1f}, {record.images_per_second:.0f} images/s",
+                quiet=True,
+            )
+
+        result = train_encoder(config, folder, on_data=on_data, on_step=on_step, on_epoch=on_epoch)
+    finish(folder, report.training_table(result.as_json()), report.training_figure(result.as_json(), folder))
+
+
+def compare(
+    runs: tuple[Path, ...],
+    out: Path = Path("runs/compare"),
+    overwrite: bool = False,
+) -> None:
+    """Put training runs side by side; runs that differ in nothing but their seed are averaged.
+
+    Args:
+        runs: folders of training runs.
+        out: folder for results.json and the figure (PNG and SVG).
+        overwrite: replace a comparison that is in the output folder.
+    """
+    if not runs:
+        raise ValueError("name at least one folder of a training run")
+    summary = report.summarize([read_results(run) for run in runs])
+    prepare_folder(out, {"command": "compare", "runs": [str(run) for run in runs]}, overwrite=overwrite, resume=None)
+    per_seed = {f"{setting}/{name}": values for setting, found in summary.items() for name, values in found.items()}
+    means = {name: sum(values) / len(values) for name, values in per_seed.items()}
+    write_results(out, {"name": "compare", "runs": [str(r) for r in runs], "metrics": means, "per_seed": per_seed})
+    finish(out, report.compare_table(summary), report.compare_figure(summary, out))

@@ -1,0 +1,27 @@
+"""How measures are called and written in tables and on axes."""
+
+from __future__ import annotations
+
+__all__ = ["heading", "shown"]
+
+# Heading and format; what is not here stands under its own name with three decimals.
+_MEASURES = {
+    "r2": ("R²", ".3f"),
+    "r2_content": ("R² content", ".3f"),
+    "r2_style": ("R² style", ".3f"),
+    "mean_correlation": ("mean correlation", ".3f"),
+    "concentration_error": ("error of Λ̂", ".1%"),
+    "cpu_seconds": ("core-seconds", ".1f"),
+}
+
+
+def heading(measure: str) -> str:
+    """A measure's name for readers."""
+    return _MEASURES[measure][0] if measure in _MEASURES else measure.replace("_", " ")
+
+
+def shown(measure: str, value: float | None) -> str:
+    """A number as tables show it; None (not finite) as a dash."""
+    if value is None:
+        return "–"
+    return format(value, _MEASURES[measure][1] if measure in _MEASURES else ".3f")
