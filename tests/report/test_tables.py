@@ -45,12 +45,12 @@ def a_study(seeds=(0, 1)):
     return {
         "name": "content-style",
         "seeds": list(seeds),
+        "columns": ["r2", "r2_content", "r2_style", "concentration_error", "cpu_seconds"],
         "config": {"methods": dict.fromkeys(methods)},
         "per_seed": per_seed,
         "published": {"aninfonce/r2_style": 0.99},
-        "curves": {method: [{"seed": s, **curve} for s in seeds] for method in methods},
-        "concentrations": {"aninfonce": [[12.0, 2.4], [12.7, 2.6]]},
-        "true_concentration": [12.5, 2.5],
+        "details": {m: [{"seed": s, "curve": curve, "matched": [12.0, 2.4 + 0.2 * s]} for s in seeds] for m in methods},
+        "facts": {"true_concentration": [12.5, 2.5]},
     }
 
 
@@ -73,15 +73,15 @@ def test_study_table_has_means_and_published_figures():
     text = shown(report.study_table(a_study()))
     assert "0.920 ± 0.028 (0.99)" in text
     assert "4.0 ± 1.4" in text
-    assert "2.0%" in text  # the median error of Λ̂
+    assert "2.0% ± 1.4%" in text
     assert "InfoNCE, trainable τ" in text
 
 
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda out: report.study_figure(a_study(), out),
-        lambda out: report.study_figure(a_study(seeds=(0,)) | {"concentrations": {}}, out),
+        lambda out: report.study_figures(a_study(), out),
+        lambda out: report.study_figures(a_study(seeds=(0,)), out),
         lambda out: report.training_figure(a_run(0), out),
         lambda out: report.compare_figure(report.summarize([a_run(0), a_run(1), a_run(0, "infonce")]), out),
     ],
@@ -96,12 +96,12 @@ def test_figures_are_pictures_with_named_axes(tmp_path, draw):
 
 def test_axes_have_names(tmp_path, monkeypatch):
     """Every panel of every figure names both of its axes (bars: the parameters are named one by one)."""
-    from aninfonce.report import _style, study, training
+    from aninfonce.report import _recovery, _style, training
 
     figures = []
-    for module in (study, training):
+    for module in (_recovery, training):
         monkeypatch.setattr(module, "save_figure", lambda figure, out, name: figures.append(figure) or [])
-    report.study_figure(a_study(), tmp_path)
+    report.study_figures(a_study(), tmp_path)
     report.training_figure(a_run(0), tmp_path)
     report.compare_figure(report.summarize([a_run(0), a_run(0, "infonce")]), tmp_path)
     panels = [axis for figure in figures for axis in figure.axes]

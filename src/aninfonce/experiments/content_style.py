@@ -7,7 +7,7 @@ arXiv 2407.00143, Sec. 5.1 (bimodal Λ).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from aninfonce.experiments.contenders import contenders
 from aninfonce.experiments.experiment import Experiment
@@ -60,7 +60,7 @@ class ContentStyle(Experiment):
         if self.dim < 4 or self.dim % 2:
             raise ValueError(f"dim must be even and at least 4, got {self.dim}")
 
-    def quick(self) -> Self:
+    def quick(self) -> ContentStyle:
         """One mixing, half of the steps, three temperatures."""
         return replace(self, seeds=1, steps=900, temperatures=(1.0, 0.2))
 

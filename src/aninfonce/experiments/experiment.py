@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from aninfonce.experiments.study import Study
 
@@ -46,7 +46,7 @@ class Experiment(ABC):
         return tuple(range(self.first_seed, self.first_seed + self.seeds))
 
     @abstractmethod
-    def quick(self) -> Self:
+    def quick(self) -> Experiment:
         """Smaller settings that still show the effect, if roughly: one seed, fewer values, fewer steps."""
 
     @abstractmethod

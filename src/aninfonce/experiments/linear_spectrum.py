@@ -7,7 +7,7 @@ arXiv 2407.00143, Sec. 5.1 (linearly spaced Λ).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 
@@ -58,7 +58,7 @@ class LinearSpectrum(Experiment):
         if not 0 < self.smallest < self.largest:
             raise ValueError(f"expected 0 < smallest < largest, got {self.smallest} and {self.largest}")
 
-    def quick(self) -> Self:
+    def quick(self) -> LinearSpectrum:
         """One mixing, two thirds of the steps, one temperature."""
         return replace(self, seeds=1, steps=2000, temperatures=(1.0,))
 

@@ -180,8 +180,9 @@ def run_study(
         if len(done) < len(study.jobs()):  # interrupted: what still runs is of no use to anybody
             for process in multiprocessing.active_children():
                 process.terminate()
-        write_results(out, result().as_json())
-    return result()
+        found = result()
+        write_results(out, found.as_json())
+    return found
 
 
 def _run_all(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 __all__ = ["Outcome", "Place", "Task"]
 
@@ -35,6 +35,7 @@ class Place:
     folder: Path
 
 
+@runtime_checkable
 class Task(Protocol):
     """A kind of run: a frozen dataclass of plain values, so that it travels to another process and into JSON."""
 
