@@ -6,13 +6,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from aninfonce import report
+from aninfonce.cli import reproduce as cli_reproduce_function
 from aninfonce.cli import run
+from aninfonce.experiments import EXPERIMENTS, Experiment, Reference, Study
+
+cli_reproduce = sys.modules[cli_reproduce_function.__module__]
 
 FAST = ["--backbone", "small:4", "--projector-dim", "8", "--projector-hidden", "16", "--epochs", "1", "--device", "cpu"]
 
@@ -49,7 +56,7 @@ def test_train_and_compare(runs, capsys):
 
 def test_reproduce_writes_the_contract_and_adds_seeds_on_resume(tmp_path, capsys):
     command = ["reproduce", "content-style", "--steps", "30", "--out", str(tmp_path / "run"), "--workers", "2"]
-    assert run(command) == 0
+    assert run([*command, "--seeds", "1"]) == 0
     assert "AnInfoNCE" in capsys.readouterr().out
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert {"name", "config", "seeds", "versions", "seconds", "cpu_seconds", "metrics", "per_seed", "published"} <= (
@@ -70,10 +77,80 @@ def test_reproduce_writes_the_contract_and_adds_seeds_on_resume(tmp_path, capsys
     assert (tmp_path / "run" / "content-style.svg").stat().st_size > 10_000
 
 
+def test_reproduce_lists_every_experiment(capsys):
+    assert run(["reproduce", "--list"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for name in EXPERIMENTS:
+        assert name in printed
+    for told in ("published", "full / --quick", "0.989"):
+        assert told in printed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toy(Experiment):
+    """An experiment without runs: the frame around it is what is tested."""
+
+    name: ClassVar[str] = "toy"
+    shows: ClassVar[str] = "nothing"
+    core_seconds: ClassVar[tuple[float, float]] = (2.0, 1.0)
+    broken: bool = False
+
+    def quick(self):
+        return self
+
+    def study(self):
+        missing = {"nothing": Unreadable()} if self.broken else {}
+        aims = (Reference("nothing/value", 1.0, source="theory"),)
+        return Study(name=self.name, title=self.shows, tasks=missing, seeds=self.all_seeds, references=aims)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    def run(self, seed, place):
+        raise ValueError("the data are not there")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokenToy(Toy):
+    name: ClassVar[str] = "broken"
+    broken: bool = True
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    monkeypatch.setattr(cli_reproduce, "EXPERIMENTS", {"broken": BrokenToy, "toy": Toy})
+    monkeypatch.setattr(report.study, "FIGURES", dict.fromkeys(("toy", "broken"), lambda results, out: []))
+
+
+def test_one_failing_experiment_does_not_stop_the_others(tmp_path, capsys, toys):
+    """All experiments end in one page, which says what failed; the exit code does, too."""
+    command = ["reproduce", "all", "--out", str(tmp_path / "all"), "--workers", "1"]
+    assert run(command) == 1
+    printed = capsys.readouterr()
+    assert "error: 1 of 2 experiments failed: broken" in printed.err
+    page = (tmp_path / "all" / "index.html").read_text()
+    assert "the data are not there" in page
+    assert 'id="toy"' in page
+    assert (tmp_path / "all" / "toy" / "results.json").is_file()
+    assert run(command) == 2
+    assert "pass --overwrite or --resume" in capsys.readouterr().err
+    assert run([*command, "--resume"]) == 1, "a failed one is tried again"
+    assert run([*command, "--resume", "--quick"]) == 2
+    assert "quick False, now True" in capsys.readouterr().err
+
+
+def test_settings_an_experiment_does_not_have_are_refused(tmp_path, capsys, toys):
+    assert run(["reproduce", "toy", "--steps", "3", "--out", str(tmp_path / "out")]) == 2
+    assert "toy does not take --steps" in capsys.readouterr().err
+    assert run(["reproduce", "--out", str(tmp_path / "out")]) == 2
+    assert "name an experiment" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["reproduce", "content-stile"], "did you mean 'content-style'"),
+        (["reproduce", "content-style", "al"], "unknown experiment 'al'"),
         (["reproduce", "content-style", "--seeds", "0"], "seeds must be at least 1"),
         (["reproduce", "content-style", "--workers", "0"], "workers must be at least 1"),
         (["reproduce", "content-style", "--steps", "0"], "steps must be at least 1"),
