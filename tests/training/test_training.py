@@ -11,7 +11,7 @@ from aninfonce.objectives import AnInfoNCE, InfoNCE
 from aninfonce.training import TrainConfig, encode, fit, readouts, train
 from aninfonce.training.checkpoint import load_checkpoint, load_weights, save_weights
 from aninfonce.training.loop import make_task, two_views
-from aninfonce.training.module import learning_rate_factor, make_optimizer
+from aninfonce.training.optimizers import learning_rate_factor, make_optimizer
 from aninfonce.training.run import splits
 
 TINY = TrainConfig(

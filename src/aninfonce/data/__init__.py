@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aninfonce.data.augmentations import Augmentation, augment_images
 from aninfonce.data.config import PRESETS, AugmentationConfig
+from aninfonce.data.files import ImageFiles, Images, read_batches
 from aninfonce.data.folder import load_folder
 from aninfonce.data.parameters import (
     NUMBER_PARAMETERS,
@@ -25,9 +26,12 @@ __all__ = [
     "AugmentationConfig",
     "AugmentationParameters",
     "ImageDataset",
+    "ImageFiles",
     "ImageSplit",
+    "Images",
     "Parameter",
     "augment_images",
     "load_folder",
     "load_images",
+    "read_batches",
 ]

@@ -65,6 +65,11 @@ class AugmentationConfig:
 
 PRESETS: Mapping[str, AugmentationConfig] = {
     "simclr": AugmentationConfig(),
+    # As SimCLR's public code has it for these data sets: crops down to 8 %; colours at strength .5 and 1.
+    "simclr-cifar10": AugmentationConfig(crop_scale=(0.08, 1.0), blur=0.0),
+    "simclr-imagenet": AugmentationConfig(
+        crop_scale=(0.08, 1.0), brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2
+    ),
     "weak": AugmentationConfig(
         crop_scale=(0.6, 1.0), brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05, grayscale=0.0, blur=0.0
     ),

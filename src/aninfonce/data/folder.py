@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from aninfonce._extras import require
 from aninfonce._typing import Int
+from aninfonce.data.decode import UnreadableImageError, decode_image
 from aninfonce.data.splits import ImageDataset, ImageSplit, held_out_split
 
-__all__ = ["IMAGE_SUFFIXES", "load_folder"]
+__all__ = ["IMAGE_SUFFIXES", "files_by_class", "load_folder"]
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Files with these endings, in small or capital letters, are taken for images; others are ignored."""
-
-_GRAY_MODES = ("1", "L", "LA")
 
 
 def load_folder(path: Path, *, image_size: int = 32, seed: int = 0) -> ImageDataset:
@@ -56,7 +52,7 @@ def load_folder(path: Path, *, image_size: int = 32, seed: int = 0) -> ImageData
     else:
         roots = [train_folder, test_folder]
 
-    files = [_files_by_class(root) for root in roots]
+    files = [files_by_class(root) for root in roots]
     names = sorted({name for found in files for name in found})
     if not names:
         raise ValueError(f"{path} holds no image: looked for files ending in {', '.join(IMAGE_SUFFIXES)}")
@@ -83,7 +79,7 @@ def load_folder(path: Path, *, image_size: int = 32, seed: int = 0) -> ImageData
     return ImageDataset(f"folder:{path}", splits[0], splits[1], classes, tuple(skipped))
 
 
-def _files_by_class(root: Path) -> dict[str, list[Path]]:
+def files_by_class(root: Path) -> dict[str, list[Path]]:
     """Image files below each subfolder, sorted; if there are none, those of the folder itself, under the name ""."""
 
     def images_of(paths: list[Path]) -> list[Path]:
@@ -102,24 +98,17 @@ def _load(
     files: dict[str, list[Path]], names: list[str], image_size: int, skipped: list[tuple[Path, str]]
 ) -> tuple[Tensor, Int[Tensor, " n"], bool]:
     """All readable images as colour, their labels, and whether all are grey; appends the others to `skipped`."""
-    pil = require("PIL.Image", "vision")
-    ops = require("PIL.ImageOps", "vision")
-    # What Pillow's decoders raise on damaged files.
-    errors = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, pil.DecompressionBombError)
     arrays: list[Tensor] = []
     labels: list[int] = []
     all_gray = True
     for name, paths in files.items():
         for path in paths:
             try:
-                with pil.open(path) as image:
-                    gray = image.mode in _GRAY_MODES
-                    upright = ops.exif_transpose(image).convert("RGB")
-                    fitted = ops.fit(upright, (image_size, image_size), pil.Resampling.BILINEAR)
-            except errors as error:
-                skipped.append((path, f"{type(error).__name__}: {error}"))
+                image, gray = decode_image(path, image_size)
+            except UnreadableImageError as error:
+                skipped.append((path, str(error)))
                 continue
-            arrays.append(torch.from_numpy(np.array(fitted)).permute(2, 0, 1))
+            arrays.append(image)
             labels.append(names.index(name))
             all_gray = all_gray and gray
     images = torch.stack(arrays) if arrays else torch.empty(0, 3, image_size, image_size, dtype=torch.uint8)

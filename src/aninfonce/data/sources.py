@@ -20,6 +20,7 @@ from aninfonce._extras import require
 from aninfonce._typing import Int
 from aninfonce.data.folder import load_folder
 from aninfonce.data.idx import read_idx
+from aninfonce.data.imagenet import load_imagenet
 from aninfonce.data.splits import ImageDataset, ImageSplit, held_out_split
 
 __all__ = ["SOURCES", "load_images"]
@@ -38,8 +39,9 @@ def load_images(
     image_size: int | None = None,
     seed: int = 0,
     download: bool = True,
+    decode_workers: int = 0,
 ) -> ImageDataset:
-    """Load an image data set into memory.
+    """Load an image data set: into memory, but for ImageNet.
 
     | name | images | held out |
     |---|---|---|
@@ -47,17 +49,20 @@ def load_images(
     | `mnist` | grey digits, 28×28 | its test set; of `mnist-10k.npz` 20 % |
     | `fashion-mnist` | grey pictures of clothes, 28×28 | its test set |
     | `cifar10` | colour pictures, 32×32 | its test set |
+    | `imagenet`, `imagenet:N` | colour pictures of all or the first N classes, 224×224, in files | its validation set |
     | `folder:PATH` | see `aninfonce.data.load_folder`; 32×32 | its test folder, or 20 % |
 
     Arguments:
         name: one of the above.
         data_root: where to look. For `mnist` and `fashion-mnist` it has the four IDX files, gzipped or not, in itself,
             in its subfolder `mnist` or `fashion-mnist`, or in `MNIST/raw` or `FashionMNIST/raw`; for `mnist`, failing
-            these, the file `mnist-10k.npz`; for `cifar10` the subfolder `cifar-10-batches-py`. None: torchvision
-            downloads to `~/.cache/aninfonce`. `digits` and `folder:` do not use it.
+            these, the file `mnist-10k.npz`; for `cifar10` the subfolder `cifar-10-batches-py`; for `imagenet`
+            `train/CLASS/*.JPEG` and `val/CLASS/*.JPEG` (see `aninfonce.data.imagenet`). None: torchvision downloads to
+            `~/.cache/aninfonce` (`imagenet` has to be there). `digits` and `folder:` do not use it.
         image_size: resize to so many pixels a side; None keeps the size of the table.
         seed: of the held-out split, where the data set has no test set of its own. Classes keep their proportions.
         download: whether torchvision may download what is not in `~/.cache/aninfonce` yet.
+        decode_workers: processes that decode ImageNet's files; 0: the one that trains.
 
     Raises:
         ValueError: if the name is unknown, the files are not where `data_root` says, a file is damaged, or `image_size`
@@ -75,21 +80,36 @@ def load_images(
     if name.startswith("folder:"):
         path = Path(name.removeprefix("folder:")).expanduser()
         return load_folder(path, image_size=32 if image_size is None else image_size, seed=seed)
-    source = SOURCES[nearest_name("data set", name, [*SOURCES, "folder:PATH"])]
     root = None if data_root is None else Path(data_root).expanduser()
+    if name.partition(":")[0] == "imagenet":
+        return _imagenet(name, root, 224 if image_size is None else image_size, decode_workers)
+    source = SOURCES[nearest_name("data set", name, [*SOURCES, "imagenet", "imagenet:N", "folder:PATH"])]
     if root is not None and not root.is_dir() and name != "digits":
         raise ValueError(f"the data root {root} is not a folder; leave it away to download {name}")
     dataset = source(root, seed, download)
     size = 16 if name == "digits" and image_size is None else image_size
     if size is None or size == dataset.image_size:
         return dataset
-    train, test = (ImageSplit(_resize(split.images, size), split.labels) for split in (dataset.train, dataset.test))
+    train, test = (_resized(split, size) for split in (dataset.train, dataset.test))
     return ImageDataset(name, train, test, dataset.class_names)
 
 
-def _resize(images: Tensor, size: int) -> Tensor:
-    resized = interpolate(images.float(), size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-    return resized.round_().clamp_(0, 255).to(torch.uint8)
+def _imagenet(name: str, root: Path | None, image_size: int, decode_workers: int) -> ImageDataset:
+    _, colon, classes = name.partition(":")
+    if colon and not classes.isdecimal():
+        raise ValueError(f"expected imagenet or imagenet:N with a number of classes, got {name!r}")
+    if root is None or not root.is_dir():
+        raise ValueError(f"imagenet cannot be downloaded: a data root must hold its train and val folders, got {root}")
+    return load_imagenet(
+        root, image_size=image_size, classes=int(classes) if colon else None, decode_workers=decode_workers
+    )
+
+
+def _resized(split: ImageSplit, size: int) -> ImageSplit:
+    if not isinstance(split.images, Tensor):
+        raise TypeError(f"only images in memory can be resized, got {type(split.images).__name__}")
+    resized = interpolate(split.images.float(), size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    return ImageSplit(resized.round_().clamp_(0, 255).to(torch.uint8), split.labels)
 
 
 def _hold_out(

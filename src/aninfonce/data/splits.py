@@ -1,4 +1,4 @@
-"""Image data sets in memory, and a held-out split."""
+"""Image data sets, and a held-out split."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import torch
 from torch import Tensor
 
 from aninfonce._typing import Int
+from aninfonce.data.files import Images
 
 __all__ = ["ImageDataset", "ImageSplit", "held_out_split"]
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSplit:
-    """Some images, held in memory.
+    """Some images.
 
     Attributes:
-        images: uint8 tensor of shape (n, channels, height, width).
+        images: uint8 tensor of shape (n, channels, height, width), or `ImageFiles` that are decoded on demand.
         labels: int64 tensor of shape (n,), an index into the data set's `class_names`; None where there are no classes.
     """
 
-    images: Tensor
+    images: Images
     labels: Tensor | None = None
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ __all__ = ["OBJECTIVES", "TrainConfig"]
 
 OBJECTIVES = ("infonce", "aninfonce")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+OPTIMIZERS = ("adamw", "sgd", "lars")
+RATE_RULES = ("constant", "linear", "sqrt")
 
 
 @dataclass(frozen=True)
@@ -18,27 +21,36 @@ class TrainConfig:
     """What to train, on what, and how it is measured.
 
     Attributes:
-        data: digits (embedded), fashion-mnist, mnist, cifar10, or folder:PATH (class subfolders of images).
-        data_root: folder that holds the data set; without it, torchvision downloads to a cache.
+        data: digits (embedded), fashion-mnist, mnist, cifar10, imagenet, imagenet:N (its first N classes), or
+            folder:PATH (class subfolders of images).
+        data_root: folder that holds the data set; without it, torchvision downloads to a cache (but not ImageNet).
+        decode_workers: processes that decode images which stay in files (ImageNet); 0: the one that trains.
         limit: train on that many images only (a random subset, the same for every objective of one seed).
         image_size: side to which the images are brought, pixels; default: the data set's own, 32 for folder:PATH.
-        augmentations: preset of augmentations (simclr, weak, crop-flip).
+        augmentations: preset of augmentations (simclr, simclr-cifar10, simclr-imagenet, weak, crop-flip).
         objective: infonce or aninfonce.
         temperature: InfoNCE's temperature.
         trainable_temperature: train InfoNCE's temperature, from the value above.
         concentration: initial value of every entry of AnInfoNCE's concentration.
-        concentration_rate: learning rate of the concentration (or of a trainable temperature).
+        concentration_rate: peak learning rate of the concentration (or of a trainable temperature), whatever the batch.
         negatives_from: which other samples of the batch are negatives: positives, anchors, both (as SimCLR).
         backbone: small, a torchvision model (resnet18), or timm:NAME.
         projector_dim: dimensions of the embedding that the objective sees.
         projector_hidden: width of the projector's hidden layer.
         epochs: passes over the training images.
         batch_size: images a step; each gives two views.
-        rate: peak learning rate of AdamW.
-        weight_decay: of AdamW, on weight matrices and filters only.
+        optimizer: adamw, sgd, or lars (SGD whose steps are in proportion to each layer's weights; You et al. 2017).
+        momentum: of sgd and lars, in [0, 1).
+        rate: peak learning rate, before the rule.
+        rate_rule: how it follows the batch size: constant (not at all), linear (× batch / 256), or sqrt (× √batch).
+        warmup_epochs: epochs over which the learning rate rises; a cosine follows. Default: a tenth of all.
+        weight_decay: on weight matrices and filters only; decoupled from the gradient in adamw, an L2 penalty in sgd
+            and lars.
         validation: share of the training images held out; the readouts are then scored on them, and the test images
             stay unseen (for choosing settings).
         readout_images: the readouts are fitted on at most that many training images.
+        class_images: the readout of classes is fitted on at most that many; default: as many as the others.
+        test_images: all readouts are scored on at most that many images; default: on all held out.
         seed: of everything random.
         device: auto, cpu, cuda.
         precision: 32-true, bf16-mixed, 16-mixed.
@@ -46,6 +58,7 @@ class TrainConfig:
 
     data: str = "digits"
     data_root: Path | None = None
+    decode_workers: int = 0
     limit: int | None = None
     image_size: int | None = None
     augmentations: str = "simclr"
@@ -60,10 +73,16 @@ class TrainConfig:
     projector_hidden: int = 256
     epochs: int = 40
     batch_size: int = 128
+    optimizer: str = "adamw"
+    momentum: float = 0.9
     rate: float = 2e-3
+    rate_rule: str = "constant"
+    warmup_epochs: float | None = None
     weight_decay: float = 1e-3
     validation: float = 0.0
     readout_images: int = 10_000
+    class_images: int | None = None
+    test_images: int | None = None
     seed: int = 0
     device: str = "auto"
     precision: str = "32-true"
@@ -72,8 +91,10 @@ class TrainConfig:
         nearest_name("objective", self.objective, OBJECTIVES)
         nearest_name("precision", self.precision, PRECISIONS)
         nearest_name("device", self.device, ("auto", "cpu", "cuda"))
-        for name in ("epochs", "projector_dim", "projector_hidden", "readout_images"):
-            if getattr(self, name) < 1:
+        nearest_name("optimizer", self.optimizer, OPTIMIZERS)
+        nearest_name("rate_rule", self.rate_rule, RATE_RULES)
+        for name in ("epochs", "projector_dim", "projector_hidden", "readout_images", "class_images", "test_images"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.batch_size < 2:
             raise ValueError(f"batch_size must be at least 2 (a single image has no negatives), got {self.batch_size}")
@@ -84,8 +105,32 @@ class TrainConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
+        if self.decode_workers < 0:
+            raise ValueError(f"decode_workers must be at least 0, got {self.decode_workers}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must be in [0, 1), got {self.momentum}")
+        if self.warmup_epochs is not None and not 0 <= self.warmup_epochs <= self.epochs:
+            raise ValueError(
+                f"warmup_epochs must be between 0 and the {self.epochs} epochs of the run, got {self.warmup_epochs}"
+            )
         if not 0 <= self.validation < 1:
             raise ValueError(f"validation must be a share in [0, 1), got {self.validation}")
+
+    @property
+    def peak_rate(self) -> float:
+        """The peak learning rate of the network's weights: `rate`, made to follow the batch size by `rate_rule`.
+
+        References:
+            Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020: 0.3 × batch
+            / 256 (section 2.2), 0.075 × √batch (appendix B.1).
+        """
+        factors = {"constant": 1.0, "linear": self.batch_size / 256, "sqrt": math.sqrt(self.batch_size)}
+        return self.rate * factors[self.rate_rule]
+
+    @property
+    def warmup(self) -> float:
+        """The share of the steps over which the learning rate rises."""
+        return 0.1 if self.warmup_epochs is None else self.warmup_epochs / self.epochs
 
     @property
     def method(self) -> str:

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from aninfonce import metrics
 from aninfonce._extras import require
-from aninfonce.data import Augmentation
+from aninfonce.data import Augmentation, Images, read_batches
 from aninfonce.models import ContrastiveModel, Projector, make_backbone
 from aninfonce.objectives import AnInfoNCE
 from aninfonce.training.checkpoint import load_checkpoint, save_checkpoint
 from aninfonce.training.config import TrainConfig
-from aninfonce.training.module import ContrastiveTask, learning_rate_factor, make_objective, make_optimizer
+from aninfonce.training.module import ContrastiveTask, make_objective
+from aninfonce.training.optimizers import learning_rate_factor, make_optimizer
 
 __all__ = ["EpochRecord", "fit", "make_task"]
 
@@ -45,10 +46,10 @@ class EpochRecord:
     concentration: list[float]
 
 
-def make_task(config: TrainConfig, images: Tensor) -> ContrastiveTask:
+def make_task(config: TrainConfig, images: Images) -> ContrastiveTask:
     """Network and objective of a run, with weights drawn from its seed; the images give mean and deviation."""
     channels, size = images.shape[1], min(images.shape[2:])
-    sample = images[:10_000].float() / 255
+    sample = _sample(images).float() / 255
     # The libraries' initialisers know the global generator only: seed it here, and give it back as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -59,9 +60,17 @@ def make_task(config: TrainConfig, images: Tensor) -> ContrastiveTask:
         return ContrastiveTask(model, make_objective(config))
 
 
+def _sample(images: Images) -> Tensor:
+    """Images to take mean and deviation from; fewer if each must be decoded first."""
+    n = len(images)
+    few = min(n, 1000)
+    places = torch.arange(min(n, 10_000)) if isinstance(images, Tensor) else torch.arange(few) * n // few
+    return next(read_batches(images, [places], torch.device("cpu")))[1]
+
+
 def fit(
     config: TrainConfig,
-    images: Tensor,
+    images: Images,
     folder: Path,
     *,
     on_step: Callable[[int, int, float], None] | None = None,
@@ -71,7 +80,7 @@ def fit(
 
     Arguments:
         config: the settings.
-        images: the training images, uint8, shape (n, channels, height, width).
+        images: the training images, uint8, shape (n, channels, height, width), in memory or in files.
         folder: existing folder for the checkpoints.
         on_step: called after every step with (step, steps, loss).
         on_epoch: called after every epoch.
@@ -80,7 +89,7 @@ def fit(
         The trained network and objective, in evaluation mode, and a record of every epoch.
 
     Raises:
-        ValueError: if there are fewer images than one batch holds.
+        ValueError: if there are fewer images than one batch holds, or no two of a batch can be read.
         FloatingPointError: if the loss is no longer finite; the checkpoint of the epoch before stays.
         MissingExtraError: if lightning-fabric is not installed.
     """
@@ -94,7 +103,8 @@ def fit(
     progress = load_checkpoint(folder, task, optimizer, generator) or {"epoch": 0, "history": []}
     history = [EpochRecord(**record) for record in progress["history"]]
     wrapped, optimizer = fabric.setup(task, optimizer)
-    images = images.to(fabric.device)
+    if isinstance(images, Tensor):
+        images = images.to(fabric.device)
     augment = Augmentation(config.augmentations, channels=images.shape[1], image_size=min(images.shape[2:]))
     steps_per_epoch = len(images) // config.batch_size
     steps = config.epochs * steps_per_epoch
@@ -103,12 +113,14 @@ def fit(
         started = time.perf_counter()
         losses = torch.zeros(steps_per_epoch)
         order = torch.randperm(len(images), generator=generator)
-        for i in range(steps_per_epoch):
+        batches = torch.split(order, config.batch_size)[:steps_per_epoch]
+        for i, (places, batch) in enumerate(read_batches(images, batches, fabric.device)):
+            if len(places) < 2:
+                raise ValueError("a batch has a single image that can be read, which has no negatives")
             step = epoch * steps_per_epoch + i
-            index = order[i * config.batch_size : (i + 1) * config.batch_size].to(images.device)
-            views = two_views(images[index], augment, generator)
+            views = two_views(batch, augment, generator)
             for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * learning_rate_factor(step, steps)
+                group["lr"] = group["peak"] * learning_rate_factor(step, steps, config.warmup)
             loss, u, v = wrapped(views)
             if not math.isfinite(loss.item()):
                 raise FloatingPointError(

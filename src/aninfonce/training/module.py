@@ -1,16 +1,13 @@
-"""The network and its objective as one module, and the optimiser that trains both."""
+"""The network and its objective as one module."""
 
 from __future__ import annotations
 
-import math
-
-import torch
 from torch import Tensor, nn
 
 from aninfonce.objectives import AnInfoNCE, InfoNCE
 from aninfonce.training.config import TrainConfig
 
-__all__ = ["ContrastiveTask", "learning_rate_factor", "make_objective", "make_optimizer"]
+__all__ = ["ContrastiveTask", "make_objective"]
 
 
 class ContrastiveTask(nn.Module):
@@ -38,25 +35,3 @@ def make_objective(config: TrainConfig) -> InfoNCE | AnInfoNCE:
     if config.objective == "aninfonce":
         return AnInfoNCE(config.projector_dim, init=config.concentration, negatives_from=config.negatives_from)
     return InfoNCE(config.temperature, learnable=config.trainable_temperature, negatives_from=config.negatives_from)
-
-
-def make_optimizer(task: ContrastiveTask, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW: weight decay on matrices and filters only, and a learning rate of its own for Λ̂ (or τ)."""
-    weights = list(task.model.parameters())
-    groups = [
-        {"params": [p for p in weights if p.ndim > 1], "lr": config.rate, "weight_decay": config.weight_decay},
-        {"params": [p for p in weights if p.ndim <= 1], "lr": config.rate, "weight_decay": 0.0},
-        {"params": list(task.objective.parameters()), "lr": config.concentration_rate, "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    for group in groups:
-        group["peak"] = group["lr"]
-    return torch.optim.AdamW(groups)
-
-
-def learning_rate_factor(step: int, steps: int, warmup: float = 0.1) -> float:
-    """The factor on every learning rate: linear warm-up over a tenth of the steps, then a cosine to zero."""
-    rising = max(1, round(warmup * steps))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))

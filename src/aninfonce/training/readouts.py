@@ -21,51 +21,55 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aninfonce import metrics
-from aninfonce.data import NUMBER_PARAMETERS, Augmentation, AugmentationParameters
+from aninfonce.data import NUMBER_PARAMETERS, Augmentation, AugmentationParameters, Images, read_batches
+from aninfonce.training.class_readout import class_accuracy
 
-__all__ = ["LAYERS", "encode", "readouts"]
+__all__ = ["LAYERS", "Labelled", "encode", "readouts"]
 
 LAYERS = ("backbone", "projector")
+Labelled = tuple[Images, Tensor | None]
+"""Images with their labels, if they have any."""
 
 
 @torch.no_grad()
 def encode(
     model: nn.Module,
-    images: Tensor,
-    augment: Callable[[Tensor, slice], Tensor] | None = None,
+    images: Images,
+    augment: Callable[[Tensor, Tensor], Tensor] | None = None,
     batch_size: int = 500,
 ) -> dict[str, Tensor]:
     """Features of images, layer by layer, on the CPU.
 
     Arguments:
         model: float images to (features, projection), both of shape (n, …); used in evaluation mode, left in its own.
-        images: uint8, shape (n, channels, height, width).
-        augment: maps a batch and its place among the images to float images; None: the images as they are.
+        images: uint8, shape (n, channels, height, width), in memory or in files.
+        augment: maps a batch and the places of its images among all to float images; None: the images as they are.
         batch_size: images at a time.
 
     Returns:
         backbone: shape (n, feature_dim). projector: shape (n, dim), on the unit sphere, as the objective sees it.
+        places: shape (n,), the place of each row's image; 0, 1, … without those whose files cannot be read.
     """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    features: dict[str, list[Tensor]] = {layer: [] for layer in LAYERS}
-    for start in range(0, len(images), batch_size):
-        rows = slice(start, min(start + batch_size, len(images)))
-        batch = images[rows].to(device)
-        h, p = model(batch.float() / 255 if augment is None else augment(batch, rows))
+    features: dict[str, list[Tensor]] = {name: [] for name in (*LAYERS, "places")}
+    for places, batch in read_batches(images, torch.split(torch.arange(len(images)), batch_size), device):
+        h, p = model(batch.float() / 255 if augment is None else augment(batch, places))
         features["backbone"].append(h.float().cpu())
         features["projector"].append(F.normalize(p.float(), dim=1).cpu())
+        features["places"].append(places)
     model.train(was_training)
-    return {layer: torch.cat(parts) for layer, parts in features.items()}
+    return {name: torch.cat(parts) for name, parts in features.items()}
 
 
 def readouts(
     model: nn.Module,
-    train: tuple[Tensor, Tensor | None],
-    test: tuple[Tensor, Tensor | None],
+    train: Labelled,
+    test: Labelled,
     augment: Augmentation,
     seed: int = 0,
+    class_train: Labelled | None = None,
 ) -> dict[str, float]:
     """Every readout of every layer.
 
@@ -75,6 +79,7 @@ def readouts(
         test: images and labels to score them on.
         augment: the augmentations whose parameters are read.
         seed: of the draw of the parameters; not the training's, so that encoders are compared on the same draw.
+        class_train: images and labels to fit the readout of classes on; default: `train`.
 
     Returns:
         `LAYER/class_accuracy`, `LAYER/augmentation_r2`, `LAYER/augmentation_accuracy`, `LAYER/r2/NAME`,
@@ -86,23 +91,28 @@ def readouts(
         encode(model, images, _fixed(augment, drawn))
         for (images, _), drawn in zip((train, test), parameters, strict=True)
     ]
+    known, asked = (drawn[found["places"]] for drawn, found in zip(parameters, augmented, strict=True))
     scores: dict[str, float] = {}
     for layer in LAYERS:
-        found = augmentation_scores(augmented[0][layer], parameters[0], augmented[1][layer], parameters[1])
+        found = augmentation_scores(augmented[0][layer], known, augmented[1][layer], asked)
         scores |= {f"{layer}/{name}": score for name, score in found.items()}
         scores[f"{layer}/effective_rank"] = metrics.effective_rank(augmented[1][layer])
-    (images, labels), (test_images, test_labels) = train, test
+    (images, labels), (test_images, test_labels) = class_train or train, test
     if labels is not None and test_labels is not None:
         plain, test_plain = encode(model, images), encode(model, test_images)
         for layer in LAYERS:
-            scores[f"{layer}/class_accuracy"] = metrics.readout(
-                plain[layer], labels, test_features=test_plain[layer], test_targets=test_labels
+            scores[f"{layer}/class_accuracy"] = class_accuracy(
+                plain[layer],
+                labels[plain["places"]],
+                test_plain[layer],
+                test_labels[test_plain["places"]],
+                device=next(model.parameters()).device,
             )
     return scores
 
 
-def _fixed(augment: Augmentation, parameters: AugmentationParameters) -> Callable[[Tensor, slice], Tensor]:
-    return lambda batch, rows: augment.apply(batch, parameters[rows].to(batch.device))
+def _fixed(augment: Augmentation, parameters: AugmentationParameters) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda batch, places: augment.apply(batch, parameters[places].to(batch.device))
 
 
 def augmentation_scores(

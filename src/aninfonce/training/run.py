@@ -12,16 +12,15 @@ import torch
 from torch import Tensor
 
 from aninfonce._runs import write_results
-from aninfonce.data import Augmentation, ImageDataset, load_images
+from aninfonce.data import Augmentation, ImageDataset, ImageFiles, load_images
 from aninfonce.training.checkpoint import save_weights
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.loop import EpochRecord, fit
-from aninfonce.training.readouts import readouts
+from aninfonce.training.readouts import Labelled, readouts
 
 __all__ = ["WEIGHTS", "TrainResult", "train"]
 
 WEIGHTS = "model.safetensors"
-Labelled = tuple[Tensor, Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,9 @@ def train(
         MissingExtraError: if a package of an extra is missing.
     """
     started, cpu_started = time.perf_counter(), time.process_time()
-    dataset = load_images(config.data, config.data_root, image_size=config.image_size)
+    dataset = load_images(
+        config.data, config.data_root, image_size=config.image_size, decode_workers=config.decode_workers
+    )
     if on_data is not None:
         on_data(dataset)
     fitting, scoring = splits(config, dataset)
@@ -87,7 +88,14 @@ def train(
     save_weights(out / WEIGHTS, task)
     images = fitting[0]
     augment = Augmentation(config.augmentations, channels=images.shape[1], image_size=min(images.shape[2:]))
-    scores = readouts(task.model, subset(fitting, config.readout_images), scoring, augment)
+    scoring = subset(scoring, config.test_images)
+    scores = readouts(
+        task.model,
+        subset(fitting, config.readout_images),
+        scoring,
+        augment,
+        class_train=subset(fitting, config.class_images or config.readout_images),
+    )
     last = history[-1]
     result = TrainResult(
         config=config,
@@ -104,7 +112,7 @@ def train(
         history=history,
         seconds=time.perf_counter() - started,
         cpu_seconds=time.process_time() - cpu_started,
-        skipped=dataset.skipped,
+        skipped=(*dataset.skipped, *_unreadable(fitting), *_unreadable(scoring)),
     )
     write_results(out, result.as_json())
     return result
@@ -133,7 +141,12 @@ def select(data: Labelled, index: Tensor) -> Labelled:
     return images[index], None if labels is None else labels[index]
 
 
-def subset(data: Labelled, n: int) -> Labelled:
-    """n images spread evenly over the data."""
+def _unreadable(data: Labelled) -> tuple[tuple[Path, str], ...]:
+    """(path, reason) of the files that the run tried in vain."""
+    return tuple(data[0].skipped.items()) if isinstance(data[0], ImageFiles) else ()
+
+
+def subset(data: Labelled, n: int | None) -> Labelled:
+    """n images spread evenly over the data; None: all."""
     size = len(data[0])
-    return data if size <= n else select(data, torch.arange(n) * size // n)
+    return data if n is None or size <= n else select(data, torch.arange(n) * size // n)
