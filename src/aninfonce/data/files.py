@@ -74,7 +74,7 @@ class ImageFiles:
         return chosen
 
     def batches(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """(places, images) of every batch of places, int64, without those that cannot be read (they go to `skipped`)."""
+        """(places, images) of every batch of places, but for those that cannot be read: they go to `skipped`."""
         cut = [torch.split(batch, _PIECE) for batch in batches]
         pieces = [piece for batch in cut for piece in batch]
         # The loader wants a seed for its workers, which draw nothing: not from the global generator.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from aninfonce.experiments.cifar10 import Cifar10
 from aninfonce.experiments.content_style import ContentStyle
 from aninfonce.experiments.experiment import Experiment
+from aninfonce.experiments.imagenet import ImageNet
 from aninfonce.experiments.linear_spectrum import LinearSpectrum
 
 __all__ = ["EXPERIMENTS"]
@@ -13,6 +15,8 @@ __all__ = ["EXPERIMENTS"]
 _ALL: tuple[type[Experiment], ...] = (
     ContentStyle,
     LinearSpectrum,
+    Cifar10,
+    ImageNet,
 )
 
 EXPERIMENTS: Mapping[str, type[Experiment]] = {experiment.name: experiment for experiment in _ALL}

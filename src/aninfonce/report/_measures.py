@@ -11,6 +11,10 @@ _MEASURES = {
     "r2_style": ("R² style", ".3f"),
     "mean_correlation": ("mean correlation", ".3f"),
     "concentration_error": ("error of Λ̂", ".1%"),
+    "backbone/class_accuracy": ("class accuracy, backbone", ".3f"),
+    "backbone/augmentation_accuracy": ("augmentation accuracy, backbone", ".3f"),
+    "projector/class_accuracy": ("class accuracy, projector", ".3f"),
+    "projector/augmentation_accuracy": ("augmentation accuracy, projector", ".3f"),
     "cpu_seconds": ("core-seconds", ".1f"),
 }
 

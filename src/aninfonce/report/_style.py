@@ -21,6 +21,7 @@ LABELS = {
     "aninfonce": "AnInfoNCE",
     "aninfonce-fast": "AnInfoNCE, smallest budget",
     "aninfonce-other-positives": "AnInfoNCE, other positives as negatives",
+    "infonce": "InfoNCE",
     "infonce-trainable": "InfoNCE, trainable τ",
 }
 

@@ -27,7 +27,7 @@ def experiments_table(listed: Sequence[Mapping[str, Any]]) -> Table:
     table.add_column(f"minutes on {CORES} cores: full / --quick", justify="right")
     for row in listed:
         published = "; ".join(
-            f"{label(r['name'].rpartition('/')[0])}: {heading(r['name'].rpartition('/')[2])} {r['value']:g}"
+            f"{label(r['name'].partition('/')[0])}: {heading(r['name'].partition('/')[2])} {r['value']:g}"
             for r in row["references"]
             if r["source"] == "published"
         )

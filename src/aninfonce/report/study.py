@@ -11,6 +11,7 @@ from aninfonce._extras import require
 from aninfonce.report._measures import heading, shown
 from aninfonce.report._recovery import recovery_figure
 from aninfonce.report._style import label
+from aninfonce.report._trade_off import trade_off_figure
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,6 +22,8 @@ __all__ = ["reference_cells", "reference_table", "study_figures", "study_rows", 
 FIGURES: Mapping[str, Callable[[Mapping[str, Any], Path], list[Path]]] = {
     "content-style": recovery_figure,
     "linear-spectrum": recovery_figure,
+    "cifar10": trade_off_figure,
+    "imagenet": trade_off_figure,
 }
 
 
@@ -71,7 +74,7 @@ def reference_table(results: Mapping[str, Any]) -> Table:
 
 def reference_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     """One reference in words: quantity, source, expected, ours, verdict."""
-    method, _, measure = row["name"].rpartition("/")
+    method, _, measure = row["name"].partition("/")
     source = f"{row['source']}: {row['note']}" if row["note"] else row["source"]
     relation = {"=": "", ">=": "≥ ", "<=": "≤ "}[row["relation"]]
     tolerance = f" ± {row['tolerance']:g}" if row["tolerance"] else ""

@@ -1,0 +1,53 @@
+"""Figure of the trade-off on real images: classes against augmentations, both read linearly."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aninfonce.report._style import PALETTE, label, new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["trade_off_figure"]
+
+_LAYERS = {"backbone": "o", "projector": "s"}
+
+
+def trade_off_figure(results: Mapping[str, Any], out: Path) -> list[Path]:
+    """Class accuracy over augmentation accuracy, by method and layer, beside what was published; returns the paths."""
+    figure, (axis,) = new_figure(1, width=5.2, height=3.8)
+    for method, color in zip(results["config"]["methods"], PALETTE, strict=False):
+        for layer, marker in _LAYERS.items():
+            x, y = (f"{method}/{layer}/{measure}" for measure in ("augmentation_accuracy", "class_accuracy"))
+            _draw_seeds(axis, results["per_seed"], (x, y), f"{label(method)}, {layer}", marker, color)
+            if x in results["published"] and y in results["published"]:
+                axis.plot(
+                    100 * results["published"][x],
+                    100 * results["published"][y],
+                    marker,
+                    color=color,
+                    markerfacecolor="none",
+                    markeredgewidth=1.5,
+                    ms=8,
+                    label=f"{label(method)}, published",
+                )
+    axis.set(xlabel="augmentation parameters, accuracy in % (chance: 50)", ylabel="classes, accuracy in %")
+    axis.margins(0.12)
+    axis.legend(fontsize=7)
+    return save_figure(figure, out, results["name"])
+
+
+def _draw_seeds(
+    axis: Axes, per_seed: Mapping[str, Any], names: tuple[str, str], text: str, marker: str, color: str
+) -> None:
+    """The mean over the seeds, with bars from the lowest to the highest."""
+    if not all(per_seed.get(name) for name in names):
+        return
+    percent = [[100 * value for value in per_seed[name]] for name in names]
+    x, y = (statistics.fmean(values) for values in percent)
+    across, down = ([[mean - min(v)], [max(v) - mean]] for mean, v in zip((x, y), percent, strict=True))
+    axis.errorbar([x], [y], xerr=across, yerr=down, fmt=marker, color=color, ms=6, capsize=2, label=text)
