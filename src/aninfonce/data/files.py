@@ -132,8 +132,8 @@ def read_batches(images: Images, batches: Sequence[Tensor], device: torch.device
         for places in batches:
             yield places, images[places.to(images.device)].to(device)
         return
-    for places, batch in images.batches(batches):
+    for asked, (places, batch) in zip(batches, images.batches(batches), strict=True):
         if not len(places):
-            path, reason = next(reversed(images.skipped.items()))
-            raise ValueError(f"not one image of a batch can be read; the last one: {path}: {reason}")
+            first = images.path(int(asked[0]))
+            raise ValueError(f"not one image of a batch can be read; the first: {first}: {images.skipped[first]}")
         yield places, batch.to(device, non_blocking=True)

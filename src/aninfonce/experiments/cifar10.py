@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from aninfonce.experiments.image_training import ImageTraining
 from aninfonce.training import TrainConfig
@@ -62,7 +62,7 @@ class Cifar10(ImageTraining):
 
     settings: TrainConfig = SETTINGS
 
-    def quick(self) -> Self:
+    def quick(self) -> Cifar10:
         """A dry run that a CPU can do: every part of the full run, on 96 images at half their size; shows nothing."""
         small = replace(
             self.settings,

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from aninfonce.experiments.image_training import ImageTraining
 from aninfonce.training import TrainConfig
@@ -70,7 +70,7 @@ class ImageNet(ImageTraining):
 
     settings: TrainConfig = SETTINGS
 
-    def quick(self) -> Self:
+    def quick(self) -> ImageNet:
         """A dry run that a CPU can do: every part, on 48 images of the first ten classes, 72×72; shows nothing."""
         small = replace(
             self.settings,

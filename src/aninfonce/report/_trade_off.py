@@ -12,14 +12,20 @@ from aninfonce.report._style import PALETTE, label, new_figure, save_figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["trade_off_figure"]
+__all__ = ["draw_trade_off", "trade_off_figure"]
 
 _LAYERS = {"backbone": "o", "projector": "s"}
 
 
 def trade_off_figure(results: Mapping[str, Any], out: Path) -> list[Path]:
-    """Class accuracy over augmentation accuracy, by method and layer, beside what was published; returns the paths."""
+    """One panel: see `draw_trade_off`. Returns the files' paths."""
     figure, (axis,) = new_figure(1, width=5.2, height=3.8)
+    draw_trade_off(axis, results)
+    return save_figure(figure, out, results["name"])
+
+
+def draw_trade_off(axis: Axes, results: Mapping[str, Any]) -> None:
+    """Class accuracy over augmentation accuracy, by method (colour) and layer (marker); published ones are open."""
     for method, color in zip(results["config"]["methods"], PALETTE, strict=False):
         for layer, marker in _LAYERS.items():
             x, y = (f"{method}/{layer}/{measure}" for measure in ("augmentation_accuracy", "class_accuracy"))
@@ -36,9 +42,9 @@ def trade_off_figure(results: Mapping[str, Any], out: Path) -> list[Path]:
                     label=f"{label(method)}, published",
                 )
     axis.set(xlabel="augmentation parameters, accuracy in % (chance: 50)", ylabel="classes, accuracy in %")
+    axis.set_title(f"{results['name']}: linear readouts, held out")
     axis.margins(0.12)
     axis.legend(fontsize=7)
-    return save_figure(figure, out, results["name"])
 
 
 def _draw_seeds(
