@@ -100,9 +100,10 @@ def fit(
     optimizer = make_optimizer(task, config)
     # Draws are made on the CPU, so that a seed gives the same views on every device.
     generator = torch.Generator().manual_seed(config.seed)
+    wrapped, optimizer = fabric.setup(task, optimizer)
+    # After the weights went to their device: the optimiser's state is put where they are.
     progress = load_checkpoint(folder, task, optimizer, generator) or {"epoch": 0, "history": []}
     history = [EpochRecord(**record) for record in progress["history"]]
-    wrapped, optimizer = fabric.setup(task, optimizer)
     if isinstance(images, Tensor):
         images = images.to(fabric.device)
     augment = Augmentation(config.augmentations, channels=images.shape[1], image_size=min(images.shape[2:]))
