@@ -6,6 +6,15 @@ from collections.abc import Mapping
 
 from aninfonce.experiments.content_style import ContentStyle
 from aninfonce.experiments.experiment import Experiment
+from aninfonce.experiments.gap import (
+    AssumptionChecks,
+    GapConditional,
+    GapDimension,
+    GapInjectivity,
+    GapMarginal,
+    GapNegatives,
+    GapProjector,
+)
 from aninfonce.experiments.linear_spectrum import LinearSpectrum
 
 __all__ = ["EXPERIMENTS"]
@@ -13,6 +22,13 @@ __all__ = ["EXPERIMENTS"]
 _ALL: tuple[type[Experiment], ...] = (
     ContentStyle,
     LinearSpectrum,
+    GapMarginal,
+    GapConditional,
+    GapInjectivity,
+    GapDimension,
+    GapNegatives,
+    GapProjector,
+    AssumptionChecks,
 )
 
 EXPERIMENTS: Mapping[str, type[Experiment]] = {experiment.name: experiment for experiment in _ALL}

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aninfonce._extras import require
+from aninfonce.report._checks_power import power_figure
+from aninfonce.report._gap import gap_figures
 from aninfonce.report._measures import heading, shown
 from aninfonce.report._recovery import recovery_figure
 from aninfonce.report._style import label
@@ -21,6 +23,13 @@ __all__ = ["reference_cells", "reference_table", "study_figures", "study_rows", 
 FIGURES: Mapping[str, Callable[[Mapping[str, Any], Path], list[Path]]] = {
     "content-style": recovery_figure,
     "linear-spectrum": recovery_figure,
+    "gap-marginal": gap_figures,
+    "gap-conditional": gap_figures,
+    "gap-injectivity": gap_figures,
+    "gap-dimension": gap_figures,
+    "gap-negatives": gap_figures,
+    "gap-projector": gap_figures,
+    "assumption-checks": power_figure,
 }
 
 
