@@ -10,7 +10,6 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from aninfonce._runs import read_results
 from aninfonce.experiments import EXPERIMENTS, Place
 from aninfonce.experiments.gap.checks import CHECKS, LEVEL, p_values, rejection_rates
 from aninfonce.experiments.gap.marginal import GapMarginal
@@ -18,7 +17,7 @@ from aninfonce.experiments.gap.power import PowerTask, repetitions_of
 from aninfonce.experiments.gap.run import Architecture, GapTask
 from aninfonce.experiments.gap.world import World
 from aninfonce.experiments.recipe import Recipe
-from aninfonce.experiments.study import Result, run_study
+from aninfonce.experiments.study import Job, Result
 from aninfonce.report.study import study_figures
 
 GAPS = [name for name in EXPERIMENTS if name.startswith("gap-")]
@@ -84,12 +83,13 @@ def test_runs_and_their_figures(tmp_path):
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Small(GapMarginal):
+        def recipe(self, **changes):
+            return dataclasses.replace(BRIEF, **changes)
+
         def runs(self, degree):
             found = super().runs(degree)
-            return {
-                series: dataclasses.replace(task, recipe=BRIEF, world=dataclasses.replace(SMALL, lean=degree))
-                for series, task in found.items()
-            }
+            world = dataclasses.replace(SMALL, lean=degree)
+            return {series: dataclasses.replace(task, world=world) for series, task in found.items()}
 
     study = Small(seeds=1, first_seed=1000, degrees=(0.0, 20.0), samples=1, rows=600).study()
     outcomes = {job: study.task(job).run(job.seed, Place("cpu", tmp_path)) for job in study.jobs()}
@@ -194,7 +194,7 @@ def test_slow_checks_run_less_often():
 
 def test_power_is_counted_with_its_interval(tmp_path):
     world = dataclasses.replace(SMALL, lean=1.0)
-    found = PowerTask(world, sizes=(300,), repetitions=10).run(1000, Place("cpu", tmp_path))
+    found = PowerTask(world, sizes=(300,), repetitions=10, fit_rows=1000).run(1000, Place("cpu", tmp_path))
     assert found.details["repetitions"]["rayleigh_300"] == 20
     assert found.metrics["rayleigh_300"] > 0.9
     for name, (low, high) in found.details["intervals"].items():
@@ -210,9 +210,9 @@ def test_a_turn_rings_the_cross_terms_and_keeps_lengths():
 
 def test_the_power_figure(tmp_path):
     experiment = EXPERIMENTS["assumption-checks"](sizes=(150,), repetitions=10, slight=False)
-    study = dataclasses.replace(experiment.study(), tasks={"none": PowerTask(SMALL, sizes=(150,), repetitions=2)})
-    run_study(study, tmp_path, workers=1)
-    results = read_results(tmp_path)
+    task = PowerTask(SMALL, sizes=(150,), repetitions=2, fit_rows=1000)
+    study = dataclasses.replace(experiment.study(), tasks={"none": task})
+    results = Result(study, {Job("none", 0): task.run(1000, Place("cpu", tmp_path))}).as_json()
     files = study_figures(results, tmp_path)
     assert [file.name for file in files] == ["assumption-checks.png", "assumption-checks.svg"]
     assert all(file.stat().st_size > 1000 for file in files)

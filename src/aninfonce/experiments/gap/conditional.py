@@ -42,11 +42,6 @@ class GapConditional(GapExperiment):
         if not all(0 <= degree < 1 for degree in self.degrees):
             raise ValueError(f"degrees must be in [0, 1), got {self.degrees}")
 
-    def quick(self) -> GapConditional:
-        """As the others, with the two ends only."""
-        smaller = super().quick()
-        return type(self)(**{**vars(smaller), "degrees": (self.degrees[0], self.degrees[-1])})
-
     def runs(self, degree: float) -> Mapping[str, GapTask]:
         """AnInfoNCE with heavier tails and with a Λ that depends on the anchor."""
         tails = World(degrees_of_freedom=max(1, round(2 / degree**2)) if degree > 0 else None)

@@ -34,11 +34,6 @@ class GapNegatives(GapExperiment):
     degrees: tuple[float, ...] = (8.0, 32.0, 128.0, 512.0)
     samples: int = 4
 
-    def quick(self) -> GapNegatives:
-        """As the others, with the two ends only."""
-        smaller = super().quick()
-        return type(self)(**{**vars(smaller), "degrees": (self.degrees[0], self.degrees[-1]), "samples": 2})
-
     def runs(self, degree: float) -> Mapping[str, GapTask]:
         """AnInfoNCE on usual, on hard and on easy pairs; Λ̂ starts at a third of the largest Λ."""
         found = {}

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,8 +21,6 @@ from aninfonce.experiments.study import Study
 from aninfonce.experiments.task import Outcome, Place
 
 __all__ = ["AssumptionChecks", "PowerTask", "repetitions_of"]
-
-FIT = 10_000  # other pairs that Λ̂ comes from
 
 # How often each family runs, relative to the others: the slow ones less often.
 SHARES: Mapping[str, float] = {"marginal": 2.0, "shape": 1.0, "symmetry": 1.0, "first_side": 1.0, "odds": 0.6}
@@ -64,18 +62,20 @@ class PowerTask:
         turn: angle in degrees by which the first content axis is turned towards the first style axis.
         sizes: numbers of pairs in a sample, ascending.
         repetitions: of a check of average cost at the smallest size, see `repetitions_of`.
+        fit_rows: other pairs, that Λ̂ is fitted to.
     """
 
     world: World
     turn: float = 0.0
     sizes: tuple[int, ...] = (500, 1500)
     repetitions: int = 80
+    fit_rows: int = 10_000
 
     def run(self, seed: int, place: Place) -> Outcome:
         """Draw, check, count; on the CPU, wherever the place is."""
         started = time.process_time()
         rng = torch.Generator().manual_seed(seed)
-        fit = fitted(*self._draw(FIT, rng))
+        fit = fitted(*self._draw(self.fit_rows, rng))
         concentration = None if fit is None else fit.concentration
         numbers: dict[str, float] = {}
         intervals: dict[str, list[float]] = {}
@@ -141,7 +141,7 @@ class AssumptionChecks(Experiment):
         if self.repetitions < 10:
             raise ValueError(f"repetitions must be at least 10, got {self.repetitions}")
 
-    def quick(self) -> Self:
+    def quick(self) -> AssumptionChecks:
         """The smaller samples only, the plain violations only, fewer repetitions."""
         return replace(self, sizes=self.sizes[:1], slight=False, repetitions=min(20, self.repetitions))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from aninfonce.experiments.experiment import Experiment
 from aninfonce.experiments.gap.checks import CHECKS
@@ -77,9 +77,12 @@ class GapExperiment(Experiment):
     def runs(self, degree: float) -> Mapping[str, GapTask]:
         """Series -> its run, with the assumption broken to that degree."""
 
-    def quick(self) -> Self:
-        """One mixing, every second degree, fewer steps and samples."""
-        return replace(self, seeds=1, degrees=self.degrees[::2], steps=min(400, self.steps), samples=3)
+    def quick(self) -> GapExperiment:
+        """One mixing, the first, the middle (of an odd number) and the last degree, fewer steps and samples."""
+        count, every = len(self.degrees), self.degrees
+        kept = (every[0], *(every[count // 2 : count // 2 + 1] if count % 2 else ()), every[-1])
+        degrees = tuple(dict.fromkeys(kept))
+        return replace(self, seeds=1, degrees=degrees, steps=min(400, self.steps), samples=min(2, self.samples))
 
     def position(self, degree: float) -> float:
         """Where a degree stands on the axis."""
