@@ -30,9 +30,13 @@ class GapConditional(GapExperiment):
     shows: ClassVar[str] = "the gap: a conditional with heavier tails, or that depends on the anchor"
     core_seconds: ClassVar[tuple[float, float]] = (200.0, 35.0)
     setting: ClassVar[str] = "variation"
-    axis: ClassVar[Mapping[str, Any]] = {"label": "how much Λ varies between pairs (standard deviation / mean)"}
+    axis: ClassVar[Mapping[str, Any]] = {"label": "coefficient of variation of Λ between pairs"}
     none: ClassVar[float] = 0.0
     alarm: ClassVar[str | None] = "information_matrix"
+    labels: ClassVar[Mapping[str, str]] = {
+        "aninfonce": "AnInfoNCE, heavier tails",
+        "aninfonce-drift": "AnInfoNCE, Λ by the anchor",
+    }
 
     degrees: tuple[float, ...] = (0.0, 0.25, 0.5, 0.8)
     samples: int = 5

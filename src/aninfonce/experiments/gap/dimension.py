@@ -27,6 +27,7 @@ class GapDimension(GapExperiment):
     setting: ClassVar[str] = "dimension"
     axis: ClassVar[Mapping[str, Any]] = {"label": "embedding dimension (10 latents)"}
     none: ClassVar[float] = 10.0
+    further: ClassVar[tuple[str, ...]] = ("effective_rank",)
 
     degrees: tuple[float, ...] = (6.0, 8.0, 10.0, 12.0, 16.0)
 
@@ -40,4 +41,7 @@ class GapDimension(GapExperiment):
 
     def panels(self) -> list[Mapping[str, Any]]:
         """Also the effective rank."""
-        return [*super().panels(), {"measures": ["effective_rank"], "label": "effective rank of the embedding"}]
+        return [
+            *super().panels(),
+            {"measures": ["effective_rank"], "label": "effective rank of the embedding", "truth": {"10 latents": 10.0}},
+        ]

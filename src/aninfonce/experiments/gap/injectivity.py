@@ -28,6 +28,7 @@ class GapInjectivity(GapExperiment):
     setting: ClassVar[str] = "slope"
     axis: ClassVar[Mapping[str, Any]] = {"label": "slope of two latents below 0 (1: injective, -1: |z|)"}
     none: ClassVar[float] = 1.0
+    further: ClassVar[tuple[str, ...]] = ("r2_singled", "smallest_singular_value")
     alarm: ClassVar[str | None] = "bingham"
 
     degrees: tuple[float, ...] = (1.0, 0.5, 0.0, -0.5, -1.0)

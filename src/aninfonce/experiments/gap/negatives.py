@@ -30,6 +30,12 @@ class GapNegatives(GapExperiment):
     setting: ClassVar[str] = "batch"
     axis: ClassVar[Mapping[str, Any]] = {"label": "batch size", "scale": "log"}
     none: ClassVar[float] = 512.0
+    labels: ClassVar[Mapping[str, str]] = {
+        "aninfonce": "AnInfoNCE",
+        "aninfonce-hard": "AnInfoNCE, hard pairs (Λ/10)",
+        "aninfonce-easy": "AnInfoNCE, easy pairs (10Λ)",
+    }
+    further: ClassVar[tuple[str, ...]] = ("hit_at_1", "effective_candidates")
 
     degrees: tuple[float, ...] = (8.0, 32.0, 128.0, 512.0)
     samples: int = 4

@@ -27,6 +27,7 @@ class GapProjector(GapExperiment):
     setting: ClassVar[str] = "layers"
     axis: ClassVar[Mapping[str, Any]] = {"label": "layers of the projector (0: none)"}
     none: ClassVar[float] = 0.0
+    further: ClassVar[tuple[str, ...]] = ("features_r2_content", "features_r2_style")
 
     degrees: tuple[float, ...] = (0.0, 1.0, 2.0, 3.0)
 

@@ -23,10 +23,7 @@ COLUMNS = (
     "concentration_content",
     "concentration_style",
     "concentration_error",
-    "hit_at_1",
-    "effective_rank",
     "rings",
-    "cpu_seconds",
 )
 
 R2_PANEL: Mapping[str, Any] = {
@@ -50,6 +47,8 @@ class GapExperiment(Experiment):
         axis: of the figure, see `report._sweep.draw_sweep`.
         none: the degree at which the assumption holds.
         alarm: the check that is meant to find the violation, if there is one for it.
+        labels: what figures call the series that have no name of their own there.
+        further: measures that the table shows besides those of all these experiments.
 
     Raises:
         ValueError: if there is no degree or no sample.
@@ -59,6 +58,8 @@ class GapExperiment(Experiment):
     axis: ClassVar[Mapping[str, Any]]
     none: ClassVar[float]
     alarm: ClassVar[str | None] = None
+    labels: ClassVar[Mapping[str, str]] = {}
+    further: ClassVar[tuple[str, ...]] = ()
 
     seeds: int = 2
     degrees: tuple[float, ...] = ()
@@ -92,12 +93,16 @@ class GapExperiment(Experiment):
         """What the figure shows beside the checks: R² and the learned concentrations."""
         learned = {
             "measures": ["concentration_content", "concentration_style"],
-            "label": "learned Λ̂, mean of content and of style",
+            "label": "learned Λ̂ (mean)",
             "truth": {f"Λ = {CONTENT:g} and {STYLE:g}": CONTENT, "": STYLE},
-            "scale": "log",
             "title": "concentrations (no factor 1/2)",
+            "series": [self.label(series) for series in self.runs(self.none) if series.startswith("aninfonce")],
         }
         return [R2_PANEL, learned]
+
+    def label(self, series: str) -> str:
+        """What figures call a series."""
+        return self.labels.get(series, series)
 
     def recipe(self, **changes: Any) -> Recipe:
         """The fast recipe of the controlled experiments, in which the theorem's assumptions hold."""
@@ -140,13 +145,13 @@ class GapExperiment(Experiment):
         for degree in self.degrees:
             for series, task in self.runs(degree).items():
                 method = self.method(series, degree)
-                tasks[method], points[method] = task, {"series": series, "x": self.position(degree)}
+                tasks[method], points[method] = task, {"series": self.label(series), "x": self.position(degree)}
         return Study(
             name=self.name,
             title=self.shows,
             tasks=tasks,
             seeds=self.all_seeds,
             references=self.references(),
-            columns=COLUMNS,
+            columns=(*COLUMNS, *self.further, "cpu_seconds"),
             facts={"axis": dict(self.axis), "points": points, "panels": self.panels(), "checks": list(CHECKS)},
         )
