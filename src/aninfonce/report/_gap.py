@@ -31,5 +31,5 @@ def _checks_figure(results: Mapping[str, Any], out: Path) -> list[Path]:
         methods.sort()
         rates = [[mean_of(results, f"{method}/rings_{check}") for _, method in methods] for check in facts["checks"]]
         draw_rates(axis, rates, facts["checks"], [f"{x:g}" for x, _ in methods])
-        axis.set(xlabel=facts["axis"]["label"], title=f"{label(series)}: how often the checks ring")
+        axis.set(xlabel=facts["axis"]["label"], title=f"{label(series)}\nhow often the checks ring (level .05)")
     return save_figure(figure, out, f"{results['name']}-checks")
