@@ -11,6 +11,11 @@ _MEASURES = {
     "r2_style": ("R² style", ".3f"),
     "mean_correlation": ("mean correlation", ".3f"),
     "concentration_error": ("error of Λ̂", ".1%"),
+    "r2_singled": ("R² of the two folded", ".3f"),
+    "features_r2_content": ("R² content below the projector", ".3f"),
+    "features_r2_style": ("R² style below the projector", ".3f"),
+    "smallest_singular_value": ("smallest singular value", ".4f"),
+    "rings": ("alarms of the checks", ".2f"),
     "cpu_seconds": ("core-seconds", ".1f"),
 }
 
