@@ -8,6 +8,15 @@ from aninfonce.experiments.cifar10 import Cifar10
 from aninfonce.experiments.content_style import ContentStyle
 from aninfonce.experiments.experiment import Experiment
 from aninfonce.experiments.imagenet import ImageNet
+from aninfonce.experiments.gap import (
+    AssumptionChecks,
+    GapConditional,
+    GapDimension,
+    GapInjectivity,
+    GapMarginal,
+    GapNegatives,
+    GapProjector,
+)
 from aninfonce.experiments.linear_spectrum import LinearSpectrum
 
 __all__ = ["EXPERIMENTS"]
@@ -17,6 +26,13 @@ _ALL: tuple[type[Experiment], ...] = (
     LinearSpectrum,
     Cifar10,
     ImageNet,
+    GapMarginal,
+    GapConditional,
+    GapInjectivity,
+    GapDimension,
+    GapNegatives,
+    GapProjector,
+    AssumptionChecks,
 )
 
 EXPERIMENTS: Mapping[str, type[Experiment]] = {experiment.name: experiment for experiment in _ALL}

@@ -22,14 +22,15 @@ class LatentEncoder(nn.Module):
     ReLUs: the inverse of a generator with kinks has kinks.
 
     Arguments:
-        dim: of the observations and of the embedding, at least 2.
+        dim: of the observations, at least 2.
         width: of the three hidden layers, at least 1.
         observations: a sample of observations to take mean and covariance from, shape (n, dim), n > dim.
         generator: source of the initial weights, on the CPU.
+        embedding_dim: of the embedding, at least 2; as `dim` if None.
 
     Raises:
         TypeError: if the observations are not a floating-point tensor.
-        ValueError: if `dim` or `width` is out of range, or the observations do not have more rows than `dim`, or
+        ValueError: if a dimension or `width` is out of range, or the observations do not have more rows than `dim`, or
             another dimension.
 
     References:
@@ -40,10 +41,18 @@ class LatentEncoder(nn.Module):
     mean: Tensor
     whitening: Tensor
 
-    def __init__(self, dim: int, width: int, observations: Tensor, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        dim: int,
+        width: int,
+        observations: Tensor,
+        generator: torch.Generator | None = None,
+        embedding_dim: int | None = None,
+    ) -> None:
         super().__init__()
-        if dim < 2 or width < 1:
-            raise ValueError(f"expected dim >= 2 and width >= 1, got {dim=} and {width=}")
+        embedding_dim = dim if embedding_dim is None else embedding_dim
+        if min(dim, embedding_dim) < 2 or width < 1:
+            raise ValueError(f"expected dim, embedding_dim >= 2 and width >= 1, got {dim=}, {embedding_dim=}, {width=}")
         check_embeddings("observations", observations, min_rows=dim + 1)
         if observations.shape[1] != dim:
             raise ValueError(f"observations must have {dim} columns, got {observations.shape[1]}")
@@ -53,20 +62,20 @@ class LatentEncoder(nn.Module):
         whitening = (eigenvectors * eigenvalues.clamp_min(1e-12).rsqrt()) @ eigenvectors.T
         self.register_buffer("mean", mean)
         self.register_buffer("whitening", whitening.to(observations.dtype))
-        sizes = [dim, width, width, width, dim]
+        sizes = [dim, width, width, width, embedding_dim]
         self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(sizes))
-        self.skip = nn.Parameter(torch.eye(dim) / dim**0.5)
-        self.skew = nn.Parameter(torch.zeros(dim, dim))
+        self.skip = nn.Parameter(torch.eye(embedding_dim, dim) / dim**0.5)
+        self.skew = nn.Parameter(torch.zeros(embedding_dim, embedding_dim))
         self._initialize(generator)
 
     @property
     def linear_layers(self) -> list[nn.Linear]:
-        """The layers of the MLP, from the input on."""
-        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+        """All layers of the network, from the input on."""
+        return [layer for layer in self.modules() if isinstance(layer, nn.Linear)]
 
     @property
     def rotation(self) -> Tensor:
-        """R, shape (dim, dim), orthogonal with determinant 1; differentiable."""
+        """R, square of the embedding's dimension, orthogonal with determinant 1; differentiable."""
         a = (self.skew - self.skew.T) / 2
         identity = torch.eye(len(a), dtype=a.dtype, device=a.device)
         rotation: Tensor = torch.linalg.solve(identity - a, identity + a)
@@ -82,10 +91,15 @@ class LatentEncoder(nn.Module):
         nn.init.normal_(first.bias, std=0.1, generator=generator)
         nn.init.normal_(last.weight, std=0.1 / last.in_features**0.5, generator=generator)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Embeddings on the unit sphere, shape (batch, dim), of observations of shape (batch, dim)."""
+    def features(self, x: Tensor) -> Tensor:
+        """What is normalised and turned, MLP(x̃) + W x̃, shape (batch, embedding_dim)."""
         x = (x - self.mean) @ self.whitening
         h = x
         for layer in self.layers[:-1]:
             h = F.leaky_relu(layer(h), 0.2)
-        return F.normalize(self.layers[-1](h) + x @ self.skip.T, dim=-1) @ self.rotation
+        features: Tensor = self.layers[-1](h) + x @ self.skip.T
+        return features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embeddings on the unit sphere, shape (batch, embedding_dim), of observations of shape (batch, dim)."""
+        return F.normalize(self.features(x), dim=-1) @ self.rotation

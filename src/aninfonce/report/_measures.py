@@ -15,6 +15,11 @@ _MEASURES = {
     "backbone/augmentation_accuracy": ("augmentation accuracy, backbone", ".3f"),
     "projector/class_accuracy": ("class accuracy, projector", ".3f"),
     "projector/augmentation_accuracy": ("augmentation accuracy, projector", ".3f"),
+    "r2_singled": ("R² of the two folded", ".3f"),
+    "features_r2_content": ("R² content below the projector", ".3f"),
+    "features_r2_style": ("R² style below the projector", ".3f"),
+    "smallest_singular_value": ("smallest singular value", ".4f"),
+    "rings": ("alarms of the checks", ".2f"),
     "cpu_seconds": ("core-seconds", ".1f"),
 }
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aninfonce._extras import require
+from aninfonce.report._checks_power import power_figure
+from aninfonce.report._gap import gap_figures
 from aninfonce.report._measures import heading, shown
 from aninfonce.report._recovery import recovery_figure
 from aninfonce.report._style import label
@@ -24,6 +26,13 @@ FIGURES: Mapping[str, Callable[[Mapping[str, Any], Path], list[Path]]] = {
     "linear-spectrum": recovery_figure,
     "cifar10": trade_off_figure,
     "imagenet": trade_off_figure,
+    "gap-marginal": gap_figures,
+    "gap-conditional": gap_figures,
+    "gap-injectivity": gap_figures,
+    "gap-dimension": gap_figures,
+    "gap-negatives": gap_figures,
+    "gap-projector": gap_figures,
+    "assumption-checks": power_figure,
 }
 
 
