@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aninfonce.experiments.content_style import ContentStyle
+from aninfonce.experiments.ensembles import Ensembles
 from aninfonce.experiments.experiment import Experiment
+from aninfonce.experiments.hard_negatives import HardNegatives
 from aninfonce.experiments.linear_spectrum import LinearSpectrum
 
 __all__ = ["EXPERIMENTS"]
@@ -13,6 +15,8 @@ __all__ = ["EXPERIMENTS"]
 _ALL: tuple[type[Experiment], ...] = (
     ContentStyle,
     LinearSpectrum,
+    HardNegatives,
+    Ensembles,
 )
 
 EXPERIMENTS: Mapping[str, type[Experiment]] = {experiment.name: experiment for experiment in _ALL}

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aninfonce._extras import require
+from aninfonce.report._ensembles import ensembles_figure
+from aninfonce.report._hard_negatives import hard_negatives_figure
 from aninfonce.report._measures import heading, shown
 from aninfonce.report._recovery import recovery_figure
 from aninfonce.report._style import label
@@ -21,6 +23,8 @@ __all__ = ["reference_cells", "reference_table", "study_figures", "study_rows", 
 FIGURES: Mapping[str, Callable[[Mapping[str, Any], Path], list[Path]]] = {
     "content-style": recovery_figure,
     "linear-spectrum": recovery_figure,
+    "hard-negatives": hard_negatives_figure,
+    "ensembles": ensembles_figure,
 }
 
 
