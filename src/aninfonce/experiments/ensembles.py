@@ -1,8 +1,8 @@
 """Two augmentation families, each of which leaves latents mixed: what they identify together.
 
 Family k varies the latents by Λ^(k). One encoder with one Λ̂^(k) each is determined up to the joint level sets of
-(Λ_i^(1), Λ_i^(2)); where no two latents agree in both, up to signs and a permutation. arXiv 2407.00143 (loss ensembles);
-the statement on joint level sets is derived for this library, see `aninfonce verify`.
+(Λ_i^(1), Λ_i^(2)); where no two latents agree in both, up to signs and a permutation. arXiv 2407.00143 (loss
+ensembles); the statement on joint level sets is derived for this library, see `aninfonce verify`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ BATCH = 1024  # pairs, of all families together
 DEPTH = 2  # of g: one layer of kinks makes short runs
 COLUMNS = ("r2", "mean_correlation", "leakage_single", "leakage_joint", "concentration_error", "cpu_seconds")
 
-# A uniformly random rotation of three latents has a mean correlation of .83 (after the best matching). A family alone leaves it to chance where in its blocks an encoder ends.
+# A uniformly random rotation of three latents has a mean correlation of .83 after the best matching; .9 leaves room for
+# a lucky one. Where in its blocks an encoder ends, a family alone leaves to chance.
 REFERENCES = (
     Reference("distinct-both/mean_correlation", 0.98, relation=">=", source="aim", note="all latents told apart"),
     Reference("distinct-first/mean_correlation", 0.9, relation="<=", source="aim", note="three blocks of three"),

@@ -11,6 +11,11 @@ _MEASURES = {
     "r2_style": ("R² style", ".3f"),
     "mean_correlation": ("mean correlation", ".3f"),
     "concentration_error": ("error of Λ̂", ".1%"),
+    "concentration_content": ("Λ̂ content", ".2f"),
+    "concentration_style": ("Λ̂ style", ".2f"),
+    "folded": ("folded directions", ".1f"),
+    "leakage_single": ("leakage, one family's blocks", ".3f"),
+    "leakage_joint": ("leakage, joint level sets", ".3f"),
     "cpu_seconds": ("core-seconds", ".1f"),
 }
 
