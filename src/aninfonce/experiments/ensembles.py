@@ -101,6 +101,7 @@ class EnsembleTask:
         streams = [family.batches(share, world.rng, pool=POOL, reuse=self.recipe.reuse) for family in pairs]
         trained = fit_encoder(model, self.recipe, together(streams))
         numbers, z_hat, order = scores(world, trained.encoder, {})
+        assert isinstance(trained, EnsembleModel)  # the average of what was trained
         matched = trained.objective.concentration.detach()[:, order]
         if self.use != "pooled":
             true = torch.tensor(self.used, device=place.device)

@@ -168,7 +168,7 @@ class TiltedNegatives:
             log_q = -((latents - z[:, None]) ** 2 @ self.tilt)
             for _ in range(reuse):
                 signs = 1 - 2 * torch.randint(0, 2, z.shape, generator=rng, device=z.device).to(z)
-                for rows in torch.randperm(n, generator=rng, device=z.device).split(batch_size):
+                for rows in torch.split(torch.randperm(n, generator=rng, device=z.device), batch_size):
                     x = self.pairs.generator(signs[rows, None] * latents[rows])
                     batch = (x[:, 0], x[:, 1], x[:, 2:])
                     yield (*batch, log_q[rows, 1], log_q[rows, 2:]) if self.corrected else batch
