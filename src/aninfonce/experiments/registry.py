@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aninfonce.experiments.cifar10 import Cifar10
 from aninfonce.experiments.content_style import ContentStyle
+from aninfonce.experiments.ensembles import Ensembles
 from aninfonce.experiments.experiment import Experiment
 from aninfonce.experiments.imagenet import ImageNet
 from aninfonce.experiments.gap import (
@@ -17,6 +18,7 @@ from aninfonce.experiments.gap import (
     GapNegatives,
     GapProjector,
 )
+from aninfonce.experiments.hard_negatives import HardNegatives
 from aninfonce.experiments.linear_spectrum import LinearSpectrum
 
 __all__ = ["EXPERIMENTS"]
@@ -33,6 +35,8 @@ _ALL: tuple[type[Experiment], ...] = (
     GapNegatives,
     GapProjector,
     AssumptionChecks,
+    HardNegatives,
+    Ensembles,
 )
 
 EXPERIMENTS: Mapping[str, type[Experiment]] = {experiment.name: experiment for experiment in _ALL}

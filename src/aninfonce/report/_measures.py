@@ -20,6 +20,11 @@ _MEASURES = {
     "features_r2_style": ("R² style below the projector", ".3f"),
     "smallest_singular_value": ("smallest singular value", ".4f"),
     "rings": ("alarms of the checks", ".2f"),
+    "concentration_content": ("Λ̂ content", ".2f"),
+    "concentration_style": ("Λ̂ style", ".2f"),
+    "folded": ("folded directions", ".1f"),
+    "leakage_single": ("leakage, one family's blocks", ".3f"),
+    "leakage_joint": ("leakage, joint level sets", ".3f"),
     "cpu_seconds": ("core-seconds", ".1f"),
 }
 

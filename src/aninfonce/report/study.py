@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from aninfonce._extras import require
 from aninfonce.report._checks_power import power_figure
 from aninfonce.report._gap import gap_figures
+from aninfonce.report._ensembles import ensembles_figure
+from aninfonce.report._hard_negatives import hard_negatives_figure
 from aninfonce.report._measures import heading, shown
 from aninfonce.report._recovery import recovery_figure
 from aninfonce.report._style import label
@@ -33,6 +35,8 @@ FIGURES: Mapping[str, Callable[[Mapping[str, Any], Path], list[Path]]] = {
     "gap-negatives": gap_figures,
     "gap-projector": gap_figures,
     "assumption-checks": power_figure,
+    "hard-negatives": hard_negatives_figure,
+    "ensembles": ensembles_figure,
 }
 
 
