@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from aninfonce.experiments.content_style import ContentStyle
 from aninfonce.experiments.experiment import Experiment
 from aninfonce.experiments.linear_spectrum import LinearSpectrum
+from aninfonce.experiments.mnist_vae import MnistVAE
 
 __all__ = ["EXPERIMENTS"]
 
 _ALL: tuple[type[Experiment], ...] = (
     ContentStyle,
     LinearSpectrum,
+    MnistVAE,
 )
 
 EXPERIMENTS: Mapping[str, type[Experiment]] = {experiment.name: experiment for experiment in _ALL}

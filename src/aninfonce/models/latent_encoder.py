@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aninfonce._checks import check_embeddings
+from aninfonce._typing import Float
 
 __all__ = ["LatentEncoder"]
 
@@ -22,15 +23,18 @@ class LatentEncoder(nn.Module):
     ReLUs: the inverse of a generator with kinks has kinks.
 
     Arguments:
-        dim: of the observations and of the embedding, at least 2.
+        dim: of the embedding, at least 2.
         width: of the three hidden layers, at least 1.
-        observations: a sample of observations to take mean and covariance from, shape (n, dim), n > dim.
+        observations: a sample of observations to take mean and covariance from, shape (n, …), flattened; n greater than
+            the number of components.
         generator: source of the initial weights, on the CPU.
+        components: the network sees so many of the observations' leading principal components, at least `dim`; None:
+            all `dim` of them, whitened along the axes that the observations have.
 
     Raises:
         TypeError: if the observations are not a floating-point tensor.
-        ValueError: if `dim` or `width` is out of range, or the observations do not have more rows than `dim`, or
-            another dimension.
+        ValueError: if a number is out of range, the observations have too few rows, or without `components` another
+            dimension than `dim`.
 
     References:
         Helfrich, Willmott, Ye 2018, "Orthogonal recurrent neural networks with scaled Cayley transform",
@@ -40,22 +44,31 @@ class LatentEncoder(nn.Module):
     mean: Tensor
     whitening: Tensor
 
-    def __init__(self, dim: int, width: int, observations: Tensor, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        dim: int,
+        width: int,
+        observations: Tensor,
+        generator: torch.Generator | None = None,
+        *,
+        components: int | None = None,
+    ) -> None:
         super().__init__()
         if dim < 2 or width < 1:
             raise ValueError(f"expected dim >= 2 and width >= 1, got {dim=} and {width=}")
-        check_embeddings("observations", observations, min_rows=dim + 1)
-        if observations.shape[1] != dim:
-            raise ValueError(f"observations must have {dim} columns, got {observations.shape[1]}")
-        mean = observations.mean(0)
-        # ZCA: the symmetric square root of the inverse covariance keeps the axes as close as can be to the data's own.
-        eigenvalues, eigenvectors = torch.linalg.eigh(torch.cov(observations.double().T))
-        whitening = (eigenvectors * eigenvalues.clamp_min(1e-12).rsqrt()) @ eigenvectors.T
+        kept = dim if components is None else components
+        check_embeddings("observations", observations.flatten(1), min_rows=kept + 1)
+        entries = observations[0].numel()
+        if components is None and entries != dim:
+            raise ValueError(f"observations must have {dim} columns, got {entries}; otherwise pass components")
+        if not dim <= kept <= entries:
+            raise ValueError(f"components must be from dim = {dim} to the observations' {entries}, got {components}")
+        mean, whitening = _whitening(observations.flatten(1), components)
         self.register_buffer("mean", mean)
-        self.register_buffer("whitening", whitening.to(observations.dtype))
-        sizes = [dim, width, width, width, dim]
+        self.register_buffer("whitening", whitening)
+        sizes = [kept, width, width, width, dim]
         self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(sizes))
-        self.skip = nn.Parameter(torch.eye(dim) / dim**0.5)
+        self.skip = nn.Parameter(torch.eye(dim, kept) / dim**0.5)
         self.skew = nn.Parameter(torch.zeros(dim, dim))
         self._initialize(generator)
 
@@ -83,9 +96,20 @@ class LatentEncoder(nn.Module):
         nn.init.normal_(last.weight, std=0.1 / last.in_features**0.5, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Embeddings on the unit sphere, shape (batch, dim), of observations of shape (batch, dim)."""
-        x = (x - self.mean) @ self.whitening
+        """Embeddings on the unit sphere, shape (batch, dim), of observations of shape (batch, …)."""
+        x = (x.flatten(1) - self.mean) @ self.whitening
         h = x
         for layer in self.layers[:-1]:
             h = F.leaky_relu(layer(h), 0.2)
         return F.normalize(self.layers[-1](h) + x @ self.skip.T, dim=-1) @ self.rotation
+
+
+def _whitening(
+    observations: Float[Tensor, "n entries"], components: int | None
+) -> tuple[Float[Tensor, " entries"], Float[Tensor, "entries kept"]]:
+    """Mean of the observations, and the map that whitens them: all of them, or their leading principal components."""
+    eigenvalues, eigenvectors = torch.linalg.eigh(torch.cov(observations.double().T))
+    scaled = eigenvectors * eigenvalues.clamp_min(1e-12).rsqrt()
+    # ZCA: the symmetric square root of the inverse covariance keeps the axes as close as can be to the data's own.
+    whitening = scaled @ eigenvectors.T if components is None else scaled[:, -components:].flip(1)
+    return observations.mean(0), whitening.to(observations.dtype)

@@ -11,6 +11,10 @@ _MEASURES = {
     "r2_style": ("R² style", ".3f"),
     "mean_correlation": ("mean correlation", ".3f"),
     "concentration_error": ("error of Λ̂", ".1%"),
+    "active_units": ("active latents", ".0%"),
+    "smallest_singular_value": ("smallest singular value", ".2f"),
+    "separation": ("least separation", ".2f"),
+    "inverse_error": ("error of inverse", ".0e"),
     "cpu_seconds": ("core-seconds", ".1f"),
 }
 
