@@ -32,18 +32,18 @@ __all__ = ["DecodedRecoveryTask", "DecoderTask", "on_sphere"]
 CHECKED, SHOWN, TURNS, QUANTILES = 2048, 10, 9, 101
 
 
-def on_sphere(decoder: ImageDecoder, radius: float, rotation: Tensor | None = None) -> Callable[[Tensor], Tensor]:
-    """g(z) = decoder(radius · R z), latents of the unit sphere, shape (n, dim), to images.
+def on_sphere(decoder: ImageDecoder, radius: float, linear: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+    """g(z) = decoder(radius · A z), latents of the unit sphere, shape (n, dim), to images.
 
     Arguments:
         decoder: of a VAE.
         radius: √dim is where the VAE's prior, a standard normal, has its mass.
-        rotation: R, orthogonal, shape (dim, dim); None is the identity.
+        linear: A, shape (dim, dim), a rotation where g shall be injective; None is the identity.
     """
-    turned = radius * (torch.eye(decoder.dim) if rotation is None else rotation)
+    scaled = radius * (torch.eye(decoder.dim) if linear is None else linear)
 
     def generator(z: Tensor) -> Tensor:
-        images: Tensor = decoder(z @ turned.to(z).T)
+        images: Tensor = decoder(z @ scaled.to(z).T)
         return images
 
     return generator
@@ -96,11 +96,12 @@ class DecodedRecoveryTask:
 
     Attributes:
         file: name of the decoder's file in the study's folder; a preparation writes it.
-        concentration: Λ, one entry a latent of the decoder.
+        mixing: its Λ has one entry a latent of the decoder.
         radius: of the sphere on which the decoder serves as g.
         components: principal components of the images that the encoder sees.
         recipe: how the encoder is trained.
         groups: names for groups of latents (their indices, from 0), to report R² of each.
+        ignored: so many of the last latents do not reach the decoder, as after posterior collapse: g is not injective.
     """
 
     file: str
@@ -109,6 +110,7 @@ class DecodedRecoveryTask:
     components: int
     recipe: Recipe
     groups: Groups
+    ignored: int = 0
 
     def run(self, seed: int, place: Place) -> Outcome:
         """Train one encoder on the images of one rotation of the latents."""
@@ -118,6 +120,7 @@ class DecodedRecoveryTask:
         dim = decoder.dim
         # The sphere's latents have no axes but those that Λ gives them: every seed has another mixing.
         rotation, _ = torch.linalg.qr(torch.randn(dim, dim, generator=rng))
+        rotation[:, dim - self.ignored :] = 0
         concentration = torch.tensor(self.mixing.concentration)
         pairs = LatentPairs(concentration, on_sphere(decoder, self.radius, rotation))
         observations = pairs.generator(pairs.latents(WHITENING, rng))

@@ -23,8 +23,8 @@ class VAERecipe:
         widths: of the decoder's hidden layers, see `ImageDecoder`.
         encoder_width: of the encoder's two hidden layers, at least 1.
         beta: weight of the KL term, > 0; 1 is the evidence lower bound.
-        warm_up: share of the steps over which that weight rises to `beta`, in [0, 1). Without it, units that carry
-            nothing yet are pressed onto the prior before they learn to, and stay there: the decoder ignores them.
+        warm_up: share of the steps over which that weight rises to `beta`, in [0, 1). Units that carry nothing yet are
+            else pressed onto the prior, where some decoders leave them for good.
         steps: optimiser steps, at least 1.
         batch_size: images a step, at least 1.
         rate: Adam's largest learning rate, in one cycle.

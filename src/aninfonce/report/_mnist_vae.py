@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["mnist_vae_figures"]
 
-_DECODERS = ("decoder", "decoder-poor")
-
 
 def mnist_vae_figures(results: Mapping[str, Any], out: Path) -> list[Path]:
     """Two figures, the numbers and the images; returns the files' paths."""
@@ -34,13 +32,12 @@ def mnist_vae_figures(results: Mapping[str, Any], out: Path) -> list[Path]:
 
 def _injectivity_panel(axis: Axes, results: Mapping[str, Any]) -> None:
     """Over the latents: the smallest singular value of the Jacobian, and the closest other latent's ratio."""
-    for decoder, color in zip(_DECODERS, PALETTE, strict=True):
-        for run in results["details"].get(decoder, ()):
-            share = np.linspace(0, 1, len(run["singular_values"]))
-            axis.plot(run["singular_values"], share, color=color, label=f"{label(decoder)}: neighbours")
-            axis.plot(run["nearest"], share, "--", color=color, label=f"{label(decoder)}: all pairs")
-            lowest = results["per_seed"][f"{decoder}/separation"][0]
-            axis.axvline(lowest, color=color, linewidth=0.9, linestyle=":", label=f"{label(decoder)}: found by search")
+    for run in results["details"].get("decoder", ()):
+        share = np.linspace(0, 1, len(run["singular_values"]))
+        axis.plot(run["singular_values"], share, color=PALETTE[0], label="latents close by (Jacobian)")
+        axis.plot(run["nearest"], share, "--", color=PALETTE[1], label="all pairs of a sample")
+        lowest = results["per_seed"]["decoder/separation"][0]
+        axis.axvline(lowest, color=PALETTE[2], linestyle=":", label="least found by search")
     axis.set(
         xscale="log",
         xlabel="least |g(z) - g(z')| / |z - z'|, pixel intensity",

@@ -22,9 +22,7 @@ LABELS = {
     "aninfonce-fast": "AnInfoNCE, smallest budget",
     "aninfonce-other-positives": "AnInfoNCE, other positives as negatives",
     "infonce-trainable": "InfoNCE, trainable τ",
-    "decoder": "decoder",
-    "decoder-poor": "poor decoder",
-    "aninfonce-decoder-poor": "AnInfoNCE, poor decoder",
+    "aninfonce-lost-latent": "AnInfoNCE, a latent lost by g",
     "aninfonce-linear-spectrum": "AnInfoNCE, linear spectrum",
 }
 
