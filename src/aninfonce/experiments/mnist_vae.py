@@ -106,7 +106,8 @@ class MnistVAE(Experiment):
         groups = {"content": list(range(half)), "style": list(range(half, self.dim))}
         vae = VAERecipe(dim=self.dim, widths=self.widths, steps=self.vae_steps, beta=self.beta)
         bimodal = Mixing((self.content,) * half + (self.style,) * half)
-        recipe = Recipe(steps=self.steps, width=128, batch_size=512)
+        # From a larger Λ̂ a dimension may go to a second function of a content latent, and a style latent stays out.
+        recipe = Recipe(steps=self.steps, width=128, batch_size=512, initial_concentration=2.0)
 
         def recover(mixing: Mixing, recipe: Recipe, ignored: int = 0) -> DecodedRecoveryTask:
             return DecodedRecoveryTask(FILE, mixing, radius, self.components, recipe, groups, ignored)

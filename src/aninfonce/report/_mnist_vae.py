@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["mnist_vae_figures"]
 
+_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+
 
 def mnist_vae_figures(results: Mapping[str, Any], out: Path) -> list[Path]:
     """Two figures, the numbers and the images; returns the files' paths."""
@@ -43,8 +45,13 @@ def _injectivity_panel(axis: Axes, results: Mapping[str, Any]) -> None:
         xlabel="least |g(z) - g(z')| / |z - z'|, pixel intensity",
         ylabel="share of latents below",
         title="is the decoder injective?",
-        ylim=(0, 1.0),
+        ylim=(0, 1.4),
     )
+    low, high = axis.get_xlim()
+    ticks = [tick for tick in _TICKS if low <= tick <= high]
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_xticks([], minor=True)
+    axis.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axis.legend(fontsize=7, loc="upper left")
 
 
@@ -95,7 +102,7 @@ def _images_figure(results: Mapping[str, Any], out: Path) -> list[Path]:
     left.set_title("the VAE on held-out images; positive pairs", fontsize=10)
     axes = unpack_images(decoder["axes"])
     _sheet(right, list(axes), [f"z{i + 1}" for i in range(len(axes))])
-    right.set_title("from -90° to 90° along the axis of each latent", fontsize=10)
+    right.set_title("from -90° to 90° along every axis of the decoder", fontsize=10)
     return save_figure(figure, out, f"{results['name']}-images")
 
 
@@ -109,6 +116,7 @@ def _sheet(axis: Axes, rows: Sequence[FloatArray], names: Sequence[str]) -> None
         for j, image in enumerate(row):
             top, left = i * (height + gap), j * (width + gap)
             sheet[top : top + height, left : left + width] = image[0]
+    axis.set_anchor("N")
     axis.imshow(1 - sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set_yticks([i * (height + gap) + height / 2 for i in range(len(rows))], names, fontsize=8)
     axis.set_xticks([])
