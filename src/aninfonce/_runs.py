@@ -1,7 +1,8 @@
-"""A run's folder: who may write into it, and `results.json`, written so that it is never half there."""
+"""A run's folder: who may write into it, and its files (JSON, tensors), written so that none is ever half there."""
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import math
@@ -13,7 +14,24 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RESULTS", "prepare_folder", "read_results", "versions", "write_json", "write_results"]
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+__all__ = [
+    "RESULTS",
+    "pack_images",
+    "prepare_folder",
+    "read_results",
+    "read_tensors",
+    "unpack_images",
+    "versions",
+    "write_json",
+    "write_results",
+    "write_tensors",
+]
 
 RESULTS = "results.json"
 MARKER = "run.json"
@@ -116,6 +134,44 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors, and strings about them, as safetensors; atomically, as `write_json`."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # safetensors refuses tensors that share memory; detached contiguous copies never do.
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    save_file(plain, temporary, metadata=None if metadata is None else dict(metadata))
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file, and the strings about them.
+
+    Raises:
+        ValueError: if the file is missing or damaged.
+    """
+    if not path.is_file():
+        raise ValueError(f"no weights at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
+
+
+def pack_images(images: Tensor) -> dict[str, Any]:
+    """Images in [0, 1], of any shape, for JSON: the shape, and 8 bits a value in base 64."""
+    values = images.detach().cpu().clamp(0, 1).mul(255).round().numpy().astype(np.uint8)
+    return {"shape": list(values.shape), "base64": base64.b64encode(values.tobytes()).decode()}
+
+
+def unpack_images(packed: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+    """The images of `pack_images`, in [0, 1]."""
+    values = np.frombuffer(base64.b64decode(packed["base64"]), dtype=np.uint8)
+    return values.reshape(packed["shape"]) / 255
 
 
 def _plain(value: object) -> object:

@@ -82,3 +82,20 @@ def test_bad_arguments_are_refused(observations):
         LatentEncoder(3, 8, observations)
     with pytest.raises(ValueError, match="at least 5 rows"):
         LatentEncoder(4, 8, observations[:4])
+
+
+def test_the_leading_components_of_images_are_whitened():
+    scales = torch.tensor([9.0, 5.0, 2.0, 1.0, 0.5, 0.1])
+    images = (torch.randn(3000, 6, generator=seeded()) * scales).reshape(3000, 1, 2, 3)
+    encoder = LatentEncoder(2, 8, images, seeded(), components=3)
+    white = (images.flatten(1) - encoder.mean) @ encoder.whitening
+    assert torch.allclose(torch.cov(white.T), torch.eye(3), atol=1e-3)
+    assert encoder.whitening[3:].abs().max() < 0.01, "the entries that hardly vary are left away"
+    assert encoder.whitening.abs().argmax(0).tolist() == [0, 1, 2], "the leading one first"
+    assert encoder(images).shape == (3000, 2)
+
+
+@pytest.mark.parametrize("components", [1, 7])
+def test_components_out_of_range_are_refused(components):
+    with pytest.raises(ValueError, match="components"):
+        LatentEncoder(2, 8, torch.randn(50, 6), components=components)

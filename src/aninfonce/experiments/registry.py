@@ -20,6 +20,7 @@ from aninfonce.experiments.gap import (
 )
 from aninfonce.experiments.hard_negatives import HardNegatives
 from aninfonce.experiments.linear_spectrum import LinearSpectrum
+from aninfonce.experiments.mnist_vae import MnistVAE
 
 __all__ = ["EXPERIMENTS"]
 
@@ -37,6 +38,7 @@ _ALL: tuple[type[Experiment], ...] = (
     AssumptionChecks,
     HardNegatives,
     Ensembles,
+    MnistVAE,
 )
 
 EXPERIMENTS: Mapping[str, type[Experiment]] = {experiment.name: experiment for experiment in _ALL}

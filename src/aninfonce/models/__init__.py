@@ -5,5 +5,6 @@ from __future__ import annotations
 from aninfonce.models.backbones import Backbone, make_backbone
 from aninfonce.models.convnet import SmallConvNet
 from aninfonce.models.heads import ContrastiveModel, Projector
+from aninfonce.models.vae import VAE
 
-__all__ = ["Backbone", "ContrastiveModel", "Projector", "SmallConvNet", "make_backbone"]
+__all__ = ["VAE", "Backbone", "ContrastiveModel", "Projector", "SmallConvNet", "make_backbone"]

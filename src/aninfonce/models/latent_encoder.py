@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aninfonce._checks import check_embeddings
+from aninfonce._typing import Float
 
-__all__ = ["LatentEncoder"]
+__all__ = ["LatentEncoder", "cayley_rotation"]
 
 
 class LatentEncoder(nn.Module):
@@ -18,24 +19,23 @@ class LatentEncoder(nn.Module):
 
     The whitening and the skip spare the network the linear part of the inverse; the rotation lets the embedding turn
     as a whole towards the axes that an anisotropic loss singles out, which gradient steps on the MLP do slowly. It is
-    the Cayley transform R = (I - A)⁻¹(I + A) of A = (S - Sᵀ)/2, S a free matrix. The hidden activations are leaky
-    ReLUs: the inverse of a generator with kinks has kinks.
+    a `cayley_rotation`. The hidden activations are leaky ReLUs: the inverse of a generator with kinks has kinks.
 
     Arguments:
-        dim: of the observations, at least 2.
-        width: of the three hidden layers, at least 1.
-        observations: a sample of observations to take mean and covariance from, shape (n, dim), n > dim.
+        dim: of the observations, at least 2; with `components` of the latents.
+        width: of the hidden layers, at least 1.
+        observations: a sample of observations to take mean and covariance from, shape (n, dim), n > dim; with
+            `components` of any shape (n, …), n > components.
         generator: source of the initial weights, on the CPU.
+        components: whiten the leading principal components only, at least `dim` of them; for observations of more
+            dimensions than latents, such as images. None: all of them.
         embedding_dim: of the embedding, at least 2; as `dim` if None.
+        hidden_layers: how many, at least 1. Two of them are the exact form of the inverse of a generator of depth 3.
 
     Raises:
         TypeError: if the observations are not a floating-point tensor.
-        ValueError: if a dimension or `width` is out of range, or the observations do not have more rows than `dim`, or
-            another dimension.
-
-    References:
-        Helfrich, Willmott, Ye 2018, "Orthogonal recurrent neural networks with scaled Cayley transform",
-        arXiv 1707.09520 (the rotation).
+        ValueError: if a number is out of range, the observations have too few rows, or without `components` another
+            dimension than `dim`.
     """
 
     mean: Tensor
@@ -47,25 +47,32 @@ class LatentEncoder(nn.Module):
         width: int,
         observations: Tensor,
         generator: torch.Generator | None = None,
+        *,
+        components: int | None = None,
         embedding_dim: int | None = None,
+        hidden_layers: int = 3,
     ) -> None:
         super().__init__()
-        embedding_dim = dim if embedding_dim is None else embedding_dim
-        if min(dim, embedding_dim) < 2 or width < 1:
-            raise ValueError(f"expected dim, embedding_dim >= 2 and width >= 1, got {dim=}, {embedding_dim=}, {width=}")
-        check_embeddings("observations", observations, min_rows=dim + 1)
-        if observations.shape[1] != dim:
-            raise ValueError(f"observations must have {dim} columns, got {observations.shape[1]}")
-        mean = observations.mean(0)
-        # ZCA: the symmetric square root of the inverse covariance keeps the axes as close as can be to the data's own.
-        eigenvalues, eigenvectors = torch.linalg.eigh(torch.cov(observations.double().T))
-        whitening = (eigenvectors * eigenvalues.clamp_min(1e-12).rsqrt()) @ eigenvectors.T
+        out = dim if embedding_dim is None else embedding_dim
+        if min(dim, out) < 2 or width < 1 or hidden_layers < 1:
+            raise ValueError(
+                "expected dim >= 2, embedding_dim >= 2, width >= 1 and hidden_layers >= 1, "
+                f"got {dim=}, embedding_dim={out}, {width=} and {hidden_layers=}"
+            )
+        kept = dim if components is None else components
+        check_embeddings("observations", observations.flatten(1), min_rows=kept + 1)
+        entries = observations[0].numel()
+        if components is None and entries != dim:
+            raise ValueError(f"observations must have {dim} columns, got {entries}; otherwise pass components")
+        if not dim <= kept <= entries:
+            raise ValueError(f"components must be from dim = {dim} to the observations' {entries}, got {components}")
+        mean, whitening = _whitening(observations.flatten(1), components)
         self.register_buffer("mean", mean)
-        self.register_buffer("whitening", whitening.to(observations.dtype))
-        sizes = [dim, width, width, width, embedding_dim]
+        self.register_buffer("whitening", whitening)
+        sizes = [kept, *[width] * hidden_layers, out]
         self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(sizes))
-        self.skip = nn.Parameter(torch.eye(embedding_dim, dim) / dim**0.5)
-        self.skew = nn.Parameter(torch.zeros(embedding_dim, embedding_dim))
+        self.skip = nn.Parameter(torch.eye(out, kept) / dim**0.5)
+        self.skew = nn.Parameter(torch.zeros(out, out))
         self._initialize(generator)
 
     @property
@@ -76,10 +83,7 @@ class LatentEncoder(nn.Module):
     @property
     def rotation(self) -> Tensor:
         """R, square of the embedding's dimension, orthogonal with determinant 1; differentiable."""
-        a = (self.skew - self.skew.T) / 2
-        identity = torch.eye(len(a), dtype=a.dtype, device=a.device)
-        rotation: Tensor = torch.linalg.solve(identity - a, identity + a)
-        return rotation
+        return cayley_rotation(self.skew)
 
     @torch.no_grad()
     def _initialize(self, generator: torch.Generator | None) -> None:
@@ -93,7 +97,7 @@ class LatentEncoder(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """What is normalised and turned, MLP(x̃) + W x̃, shape (batch, embedding_dim)."""
-        x = (x - self.mean) @ self.whitening
+        x = (x.flatten(1) - self.mean) @ self.whitening
         h = x
         for layer in self.layers[:-1]:
             h = F.leaky_relu(layer(h), 0.2)
@@ -101,5 +105,29 @@ class LatentEncoder(nn.Module):
         return features
 
     def forward(self, x: Tensor) -> Tensor:
-        """Embeddings on the unit sphere, shape (batch, embedding_dim), of observations of shape (batch, dim)."""
+        """Embeddings on the unit sphere, shape (batch, embedding_dim), of observations of shape (batch, …)."""
         return F.normalize(self.features(x), dim=-1) @ self.rotation
+
+
+def cayley_rotation(skew: Tensor) -> Tensor:
+    """R = (I - A)⁻¹(I + A) of A = (S - Sᵀ)/2: a rotation of shape (dim, dim) from a free matrix S, the identity at 0.
+
+    References:
+        Helfrich, Willmott, Ye 2018, "Orthogonal recurrent neural networks with scaled Cayley transform",
+        arXiv 1707.09520.
+    """
+    a = (skew - skew.T) / 2
+    identity = torch.eye(len(a), dtype=a.dtype, device=a.device)
+    rotation: Tensor = torch.linalg.solve(identity - a, identity + a)
+    return rotation
+
+
+def _whitening(
+    observations: Float[Tensor, "n entries"], components: int | None
+) -> tuple[Float[Tensor, " entries"], Float[Tensor, "entries kept"]]:
+    """Mean of the observations, and the map that whitens them: all of them, or their leading principal components."""
+    eigenvalues, eigenvectors = torch.linalg.eigh(torch.cov(observations.double().T))
+    scaled = eigenvectors * eigenvalues.clamp_min(1e-12).rsqrt()
+    # ZCA: the symmetric square root of the inverse covariance keeps the axes as close as can be to the data's own.
+    whitening = scaled @ eigenvectors.T if components is None else scaled[:, -components:].flip(1)
+    return observations.mean(0), whitening.to(observations.dtype)

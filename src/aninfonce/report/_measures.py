@@ -25,6 +25,10 @@ _MEASURES = {
     "folded": ("folded directions", ".1f"),
     "leakage_single": ("leakage, one family's blocks", ".3f"),
     "leakage_joint": ("leakage, joint level sets", ".3f"),
+    "active_units": ("active latents", ".0%"),
+    "smallest_singular_value": ("smallest singular value", ".2f"),
+    "separation": ("least separation", ".2f"),
+    "inverse_error": ("error of inverse", ".0e"),
     "cpu_seconds": ("core-seconds", ".1f"),
 }
 

@@ -23,6 +23,8 @@ LABELS = {
     "aninfonce-other-positives": "AnInfoNCE, other positives as negatives",
     "infonce": "InfoNCE",
     "infonce-trainable": "InfoNCE, trainable τ",
+    "aninfonce-lost-latent": "AnInfoNCE, a latent lost by g",
+    "aninfonce-linear-spectrum": "AnInfoNCE, linear spectrum",
 }
 
 

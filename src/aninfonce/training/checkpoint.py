@@ -7,16 +7,13 @@ complete checkpoint: a crash between the two writes leaves the previous one in f
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from aninfonce._runs import read_json, write_json
+from aninfonce._runs import read_json, read_tensors, write_json, write_tensors
 
 __all__ = ["load_checkpoint", "load_weights", "save_checkpoint", "save_weights"]
 
@@ -44,7 +41,7 @@ def save_checkpoint(
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
     tensors["generator"] = generator.get_state()
     path = folder / f"checkpoint-{progress['epoch']:05d}.safetensors"
-    _save(tensors, path)
+    write_tensors(path, tensors)
     write_json(folder / POINTER, {"file": path.name, "sha256": _checksum(path), "progress": progress})
     for old in folder.glob("checkpoint-*.safetensors"):
         if old != path:
@@ -67,7 +64,7 @@ def load_checkpoint(
         raise ValueError(f"the checkpoint {path}, named by {POINTER}, is missing")
     if _checksum(path) != pointer.get("sha256"):
         raise ValueError(f"the checkpoint {path} is damaged: its checksum differs from the one in {POINTER}")
-    tensors = load_file(path)
+    tensors, _ = read_tensors(path)
     _restore(
         module, {name.removeprefix("module."): t for name, t in tensors.items() if name.startswith("module.")}, path
     )
@@ -84,7 +81,7 @@ def load_checkpoint(
 
 def save_weights(path: Path, module: nn.Module) -> None:
     """Write a module's state_dict as safetensors, atomically."""
-    _save(module.state_dict(), path)
+    write_tensors(path, module.state_dict())
 
 
 def load_weights(path: Path, module: nn.Module) -> None:
@@ -93,12 +90,7 @@ def load_weights(path: Path, module: nn.Module) -> None:
     Raises:
         ValueError: if the file is missing, damaged, or belongs to another network.
     """
-    if not path.is_file():
-        raise ValueError(f"no weights at {path}")
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
+    tensors, _ = read_tensors(path)
     _restore(module, tensors, path)
 
 
@@ -107,15 +99,6 @@ def _restore(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
         module.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{path} belongs to another network: {error}") from error
-
-
-def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    # safetensors refuses tensors that share memory; detached contiguous copies never do.
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, temporary)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _checksum(path: Path) -> str:
