@@ -22,7 +22,7 @@ from aninfonce.experiments.task import Outcome, Place
 from aninfonce.models.latent_encoder import LatentEncoder
 from aninfonce.objectives import AnInfoNCE
 
-__all__ = ["COLUMNS", "Mixing", "Recipe", "Recovery", "RecoveryTask", "recover"]
+__all__ = ["COLUMNS", "Mixing", "Recipe", "Recovery", "RecoveryTask", "recover", "recover_from"]
 
 Groups = Mapping[str, Sequence[int]]
 
@@ -106,7 +106,6 @@ def recover(
     """
     started = time.process_time()
     dim = len(mixing.concentration)
-    columns = {"": range(dim), **_checked(groups or {}, dim)}
     rng = torch.Generator().manual_seed(seed)
     g = InvertibleMLP(dim, mixing.depth, mixing.negative_slope, generator=rng)
     with torch.no_grad():
@@ -115,6 +114,41 @@ def recover(
     pairs = LatentPairs(torch.tensor(mixing.concentration, device=device), g.to(device))
     if device != "cpu":  # draws are made where they are used
         rng = torch.Generator(device).manual_seed(seed)
+    recovery = recover_from(pairs, model, recipe, rng, groups, on_step)
+    recovery.metrics["cpu_seconds"] = time.process_time() - started
+    return recovery
+
+
+def recover_from(
+    pairs: LatentPairs,
+    model: RecoveryModel,
+    recipe: Recipe,
+    rng: torch.Generator,
+    groups: Groups | None = None,
+    on_step: Callable[[int, float], None] | None = None,
+    *,
+    measure: Callable[[Tensor, Tensor], Mapping[str, float]] | None = None,
+) -> Recovery:
+    """Train a model on the pairs of any generator and measure what it recovers; see `recover`.
+
+    Arguments:
+        pairs: the data-generating process.
+        model: encoder and loss; trained in place.
+        recipe: how to train.
+        rng: source of all pairs, on the device of `pairs`.
+        groups: names for groups of latents (their indices, from 0), to report R² of each.
+        on_step: called with (step, loss) about a hundred times along the way.
+        measure: called at the end with held-out latents and their embeddings, each of shape (rows, dim); its numbers
+            join the metrics.
+
+    Returns:
+        The `Recovery`; its CPU seconds are those of this call.
+
+    Raises:
+        ValueError: if a group is empty or names a latent there is not.
+    """
+    started = time.process_time()
+    columns = {"": range(pairs.dim), **_checked(groups or {}, pairs.dim)}
     held_out = pairs.latent_pairs(HELD_OUT, rng)
     curve: dict[str, list[float]] = {}
     every = -(-recipe.steps // recipe.evaluations)
@@ -123,14 +157,17 @@ def recover(
         if on_step is not None and step % max(1, recipe.steps // 100) == 0:
             on_step(step, loss.item())
         if step % every == 0 and step < recipe.steps:
-            _record(curve, step, _r2(averaged, g, held_out[0][:HELD_OUT_CURVE], columns))
+            _record(curve, step, _r2(averaged, pairs, held_out[0][:HELD_OUT_CURVE], columns))
 
     batches = pairs.batches(recipe.batch_size, rng, reuse=recipe.reuse)
     averaged = fit_encoder(model, recipe, batches, after_step)
-    scores = _r2(averaged, g, held_out[0], columns)
+    scores = _r2(averaged, pairs, held_out[0], columns)
     _record(curve, recipe.steps, scores)
-    concentration = _concentration(averaged, dim).cpu()
-    matched, others = _measure(averaged, g, held_out, mixing, concentration)
+    concentration = _concentration(averaged, pairs.dim).cpu()
+    matched, others = _measure(averaged, pairs, held_out, concentration)
+    if measure is not None:
+        with torch.no_grad():
+            others.update(measure(held_out[0], averaged.encoder(pairs.generator(held_out[0]))))
     numbers = {**scores, **others, "cpu_seconds": time.process_time() - started}
     return Recovery(numbers, curve, concentration.tolist(), matched.tolist())
 
@@ -145,9 +182,9 @@ def _checked(groups: Groups, dim: int) -> Groups:
 
 
 @torch.no_grad()
-def _r2(model: RecoveryModel, g: InvertibleMLP, z: Tensor, columns: Groups) -> dict[str, float]:
+def _r2(model: RecoveryModel, pairs: LatentPairs, z: Tensor, columns: Groups) -> dict[str, float]:
     """Held-out R² of every group of latents, as r2_<group>; of the group without a name, as r2."""
-    scores = metrics.linear_r2(z, model.encoder(g(z)), groups=columns)
+    scores = metrics.linear_r2(z, model.encoder(pairs.generator(z)), groups=columns)
     return {f"r2_{name}" if name else "r2": score for name, score in scores.items()}
 
 
@@ -167,14 +204,14 @@ def _concentration(model: RecoveryModel, dim: int) -> Tensor:
 
 @torch.no_grad()
 def _measure(
-    model: RecoveryModel, g: InvertibleMLP, pairs: tuple[Tensor, Tensor], mixing: Mixing, concentration: Tensor
+    model: RecoveryModel, pairs: LatentPairs, held_out: tuple[Tensor, Tensor], concentration: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
     """Λ̂ in the order of the latents, and every number but R², on pairs the training has not seen."""
-    z, positive = pairs
-    z_hat = model.encoder(g(z))
+    z, positive = held_out
+    z_hat = model.encoder(pairs.generator(z))
     matched = concentration[torch.as_tensor(metrics.match_dimensions(z, z_hat).permutation)]
-    true = torch.tensor(mixing.concentration)
-    u, v = z_hat[:HELD_OUT_PAIRWISE], model.encoder(g(positive[:HELD_OUT_PAIRWISE]))
+    true = pairs.concentration.cpu()
+    u, v = z_hat[:HELD_OUT_PAIRWISE], model.encoder(pairs.generator(positive[:HELD_OUT_PAIRWISE]))
     numbers = {
         "mean_correlation": metrics.mean_correlation(z, z_hat),
         "loss": float(model.objective(u, v)),

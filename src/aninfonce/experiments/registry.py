@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from aninfonce.experiments.content_style import ContentStyle
 from aninfonce.experiments.experiment import Experiment
 from aninfonce.experiments.linear_spectrum import LinearSpectrum
+from aninfonce.experiments.sprites import Sprites
 
 __all__ = ["EXPERIMENTS"]
 
 _ALL: tuple[type[Experiment], ...] = (
     ContentStyle,
     LinearSpectrum,
+    Sprites,
 )
 
 EXPERIMENTS: Mapping[str, type[Experiment]] = {experiment.name: experiment for experiment in _ALL}

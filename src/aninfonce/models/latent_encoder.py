@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from aninfonce._checks import check_embeddings
 
-__all__ = ["LatentEncoder"]
+__all__ = ["LatentEncoder", "cayley_rotation"]
 
 
 class LatentEncoder(nn.Module):
@@ -18,7 +18,7 @@ class LatentEncoder(nn.Module):
 
     The whitening and the skip spare the network the linear part of the inverse; the rotation lets the embedding turn
     as a whole towards the axes that an anisotropic loss singles out, which gradient steps on the MLP do slowly. It is
-    the Cayley transform R = (I - A)⁻¹(I + A) of A = (S - Sᵀ)/2, S a free matrix. The hidden activations are leaky
+    a `cayley_rotation`. The hidden activations are leaky
     ReLUs: the inverse of a generator with kinks has kinks.
 
     Arguments:
@@ -31,10 +31,6 @@ class LatentEncoder(nn.Module):
         TypeError: if the observations are not a floating-point tensor.
         ValueError: if `dim` or `width` is out of range, or the observations do not have more rows than `dim`, or
             another dimension.
-
-    References:
-        Helfrich, Willmott, Ye 2018, "Orthogonal recurrent neural networks with scaled Cayley transform",
-        arXiv 1707.09520 (the rotation).
     """
 
     mean: Tensor
@@ -67,10 +63,7 @@ class LatentEncoder(nn.Module):
     @property
     def rotation(self) -> Tensor:
         """R, shape (dim, dim), orthogonal with determinant 1; differentiable."""
-        a = (self.skew - self.skew.T) / 2
-        identity = torch.eye(len(a), dtype=a.dtype, device=a.device)
-        rotation: Tensor = torch.linalg.solve(identity - a, identity + a)
-        return rotation
+        return cayley_rotation(self.skew)
 
     @torch.no_grad()
     def _initialize(self, generator: torch.Generator | None) -> None:
@@ -89,3 +82,16 @@ class LatentEncoder(nn.Module):
         for layer in self.layers[:-1]:
             h = F.leaky_relu(layer(h), 0.2)
         return F.normalize(self.layers[-1](h) + x @ self.skip.T, dim=-1) @ self.rotation
+
+
+def cayley_rotation(skew: Tensor) -> Tensor:
+    """R = (I - A)⁻¹(I + A) of A = (S - Sᵀ)/2: a rotation of shape (dim, dim) from a free matrix S, the identity at 0.
+
+    References:
+        Helfrich, Willmott, Ye 2018, "Orthogonal recurrent neural networks with scaled Cayley transform",
+        arXiv 1707.09520.
+    """
+    a = (skew - skew.T) / 2
+    identity = torch.eye(len(a), dtype=a.dtype, device=a.device)
+    rotation: Tensor = torch.linalg.solve(identity - a, identity + a)
+    return rotation

@@ -11,6 +11,9 @@ _MEASURES = {
     "r2_style": ("R² style", ".3f"),
     "mean_correlation": ("mean correlation", ".3f"),
     "concentration_error": ("error of Λ̂", ".1%"),
+    "kernel_r2": ("kernel R²", ".3f"),
+    "kernel_r2_style": ("kernel R² style", ".3f"),
+    "smallest_singular_value": ("smallest singular value", ".2f"),
     "cpu_seconds": ("core-seconds", ".1f"),
 }
 

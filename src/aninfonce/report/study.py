@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aninfonce._extras import require
 from aninfonce.report._measures import heading, shown
 from aninfonce.report._recovery import recovery_figure
+from aninfonce.report._sprites import sprites_figures
 from aninfonce.report._style import label
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = ["reference_cells", "reference_table", "study_figures", "study_rows", 
 FIGURES: Mapping[str, Callable[[Mapping[str, Any], Path], list[Path]]] = {
     "content-style": recovery_figure,
     "linear-spectrum": recovery_figure,
+    "sprites": sprites_figures,
 }
 
 
