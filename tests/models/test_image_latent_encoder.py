@@ -53,7 +53,7 @@ def test_embeddings_lie_on_the_sphere_whatever_the_rotation(images):
 
 
 def test_a_patch_layer_is_a_convolution_that_halves_the_image():
-    layer = PatchLinear(3 * 16, 6)
+    layer = PatchLinear(3, 6)
     with torch.no_grad():  # the first output copies a pixel of the second channel: row 1, column 2 of its patch
         layer.weight.zero_()
         layer.weight[0, 16 + 4 * 1 + 2] = 1.0
@@ -63,6 +63,16 @@ def test_a_patch_layer_is_a_convolution_that_halves_the_image():
     assert out.shape == (2, 6, 4, 4)
     assert torch.equal(out[:, 0], maps[:, 1, 0::2, 1::2])
     assert not out[:, 1:].any()
+
+
+def test_the_first_layer_sees_white_patches(images):
+    encoder = encoder_of(torch.rand(512, 3, 16, 16, generator=seeded()) + torch.linspace(0, 9, 16))
+    first = encoder.layers[0]
+    with torch.no_grad():
+        first.weight.copy_(torch.eye(48)[:3])
+        first.bias.zero_()
+    inside = first((torch.rand(512, 3, 16, 16, generator=seeded(1)) - 0.5) / encoder.scale)[:, :, 1:-1, 1:-1]
+    assert inside.var().item() == pytest.approx(1, abs=0.3), "patches of noise, of which each entry is whitened alone"
 
 
 def test_every_parameter_learns_and_every_matrix_is_one(images):

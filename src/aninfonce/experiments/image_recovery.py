@@ -13,7 +13,6 @@ from torch import Tensor
 
 from aninfonce import metrics
 from aninfonce.data.generators import (
-    FACTORS,
     LatentsToFactors,
     SpriteGenerator,
     SpriteRenderer,
@@ -33,19 +32,20 @@ LATENTS = 256  # where the generator's Jacobian is taken
 PAIRS = 8  # in the picture of each law
 
 
-def sprite_pairs(concentration: tuple[float, ...], size: int) -> LatentPairs:
-    """Pairs of sprites: latents on the sphere, one for each of the factors, increasing linearly in it.
+def sprite_pairs(factors: tuple[str, ...], concentration: tuple[float, ...], size: int) -> LatentPairs:
+    """Pairs of sprites: latents on the sphere, one a factor, which increases linearly with it.
 
     Arguments:
-        concentration: Λ, one entry a factor, in the order of `FACTORS`.
+        factors: those that the latents drive; the others stay in the middle of their ranges.
+        concentration: Λ, one entry a factor.
         size: the images' height and width in pixels.
 
     Raises:
-        ValueError: if there is not one concentration for every factor.
+        ValueError: if there is not one concentration for every factor, or a factor is unknown or comes twice.
     """
-    if len(concentration) != len(FACTORS):
-        raise ValueError(f"expected {len(FACTORS)} concentrations, one a factor, got {len(concentration)}")
-    return LatentPairs(torch.tensor(concentration), SpriteGenerator(LatentsToFactors(), SpriteRenderer(size)))
+    if len(concentration) != len(factors):
+        raise ValueError(f"expected {len(factors)} concentrations, one a factor, got {len(concentration)}")
+    return LatentPairs(torch.tensor(concentration), SpriteGenerator(LatentsToFactors(factors), SpriteRenderer(size)))
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class SpriteRecoveryTask:
     "informativeness" (see `metrics.dci`).
 
     Attributes:
+        factors: those that the latents drive.
         mixing: Λ, one entry a factor.
         recipe: how to train; its `width` is that of the encoder's linear layer.
         groups: "content" and "style" -> the factors' columns.
@@ -64,6 +65,7 @@ class SpriteRecoveryTask:
         size: the images' height and width in pixels, a multiple of 8.
     """
 
+    factors: tuple[str, ...]
     mixing: Mixing
     recipe: Recipe
     groups: Mapping[str, tuple[int, ...]]
@@ -74,7 +76,7 @@ class SpriteRecoveryTask:
         """Train one encoder; initial weights and pairs come from `seed`."""
         started = time.process_time()
         rng = torch.Generator().manual_seed(seed)
-        pairs = sprite_pairs(self.mixing.concentration, self.size)
+        pairs = sprite_pairs(self.factors, self.mixing.concentration, self.size)
         with torch.no_grad():
             images = pairs.generator(pairs.latents(STATISTICS, rng))
         encoder = ImageLatentEncoder(pairs.dim, images, channels=self.channels, width=self.recipe.width, generator=rng)
@@ -82,7 +84,7 @@ class SpriteRecoveryTask:
         if place.device != "cpu":  # draws are made where they are used
             pairs = replace(pairs, concentration=pairs.concentration.to(place.device))
             rng = torch.Generator(place.device).manual_seed(seed)
-        groups = {**self.groups, **{name: (i,) for i, name in enumerate(FACTORS)}}
+        groups = {**self.groups, **{name: (i,) for i, name in enumerate(self.factors)}}
         found = recover_from(pairs, model, self.recipe, rng, groups, measure=self._readouts)
         details = {"curve": found.curve, "concentration": found.concentration, "matched": found.matched}
         return Outcome({**found.metrics, "cpu_seconds": time.process_time() - started}, details)
@@ -108,10 +110,12 @@ class PicturesTask:
     Euclidean norm (pixels in [0, 1]) a unit of the latents. Its details hold a few pairs of every law, see `packed`.
 
     Attributes:
+        factors: those that the latents drive.
         laws: name of a law -> Λ.
         size: the images' height and width in pixels.
     """
 
+    factors: tuple[str, ...]
     laws: Mapping[str, tuple[float, ...]]
     size: int = 32
 
@@ -121,7 +125,7 @@ class PicturesTask:
         rng = torch.Generator().manual_seed(seed)
         pictures: dict[str, Any] = {}
         for name, concentration in self.laws.items():
-            pairs = sprite_pairs(concentration, self.size)
+            pairs = sprite_pairs(self.factors, concentration, self.size)
             z, positive = pairs.latent_pairs(PAIRS, rng)
             pictures[name] = [packed(pairs.generator(z)), packed(pairs.generator(positive))]
         latents = pairs.latents(LATENTS, rng).double()

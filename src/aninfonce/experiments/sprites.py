@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import ClassVar
 
 import torch
@@ -23,7 +24,7 @@ from aninfonce.experiments.study import Study
 __all__ = ["POSE", "Sprites"]
 
 POSE = ("x", "y", "size", "rotation", "elongation")
-"""The factors of shape and place; the other five are those of colour, with the stripe."""
+"""The factors of shape and place; the others are those of colour, with the stripe."""
 
 COLUMNS = (
     "r2",
@@ -63,6 +64,9 @@ class Sprites(Experiment):
         content: Λ of the factors that hardly vary within a pair; the largest one of the spectrum.
         style: Λ of those that do; the smallest one of the spectrum.
         temperatures: InfoNCE's fixed temperatures.
+        factors: those that the latents drive; at least two of pose and two of colour. Lightness and elongation stay
+            in the middle of their ranges by default: they change few pixels by little and take an encoder many times
+            the steps.
         laws: which of the three laws to run: "pose-varies", "colour-varies", "spectrum".
         trainable: whether InfoNCE also runs with a trainable temperature.
         steps: optimiser steps of every method.
@@ -79,6 +83,7 @@ class Sprites(Experiment):
     content: float = 12.5
     style: float = 2.5
     temperatures: tuple[float, ...] = (1.0, 0.2)
+    factors: tuple[str, ...] = tuple(name for name in FACTORS if name not in ("lightness", "elongation"))
     laws: tuple[str, ...] = ("pose-varies", "colour-varies", "spectrum")
     trainable: bool = True
     steps: int = 700
@@ -93,6 +98,9 @@ class Sprites(Experiment):
         known = ("pose-varies", "colour-varies", "spectrum")
         if not self.laws or len(set(self.laws)) < len(self.laws) or not set(self.laws) <= set(known):
             raise ValueError(f"laws must be some of {', '.join(known)}, none twice, got {self.laws}")
+        of_pose = sum(name in POSE for name in self.factors)
+        if min(of_pose, len(self.factors) - of_pose) < 2:
+            raise ValueError(f"factors must be at least two of pose and two of colour, got {self.factors}")
         if self.size % 8:
             raise ValueError(f"size must be a multiple of 8 pixels, got {self.size}")
 
@@ -101,15 +109,15 @@ class Sprites(Experiment):
         return replace(self, seeds=1, laws=("pose-varies",), temperatures=(1.0,), trainable=False, steps=250)
 
     def concentration(self, law: str) -> tuple[float, ...]:
-        """Λ of a law, one entry a factor, in the order of `FACTORS`."""
+        """Λ of a law, one entry a factor."""
         if law == "spectrum":
             # Neighbours in a constant ratio; factors of pose and colour alternate.
-            values = torch.linspace(0, 1, len(FACTORS), dtype=torch.float64)
-            spaced = (self.content * (self.style / self.content) ** values).tolist()
-            others = tuple(name for name in FACTORS if name not in POSE)
-            order = [name for pair in zip(POSE, others, strict=True) for name in pair]
-            return tuple(spaced[order.index(name)] for name in FACTORS)
-        varies = [(name in POSE) == (law == "pose-varies") for name in FACTORS]
+            ends = torch.tensor([self.content, self.style], dtype=torch.float64).log()
+            spaced = torch.linspace(*ends.tolist(), len(self.factors), dtype=torch.float64).exp().tolist()
+            kinds = [[n for n in self.factors if (n in POSE) == pose] for pose in (True, False)]
+            order = [name for pair in zip_longest(*kinds) for name in pair if name]
+            return tuple(spaced[order.index(name)] for name in self.factors)
+        varies = [(name in POSE) == (law == "pose-varies") for name in self.factors]
         return tuple(self.style if style else self.content for style in varies)
 
     def study(self) -> Study:
@@ -120,13 +128,13 @@ class Sprites(Experiment):
         return Study(
             name=self.name,
             title=self.shows,
-            prepare={"pictures": PicturesTask(laws, self.size)},
+            prepare={"pictures": PicturesTask(self.factors, laws, self.size)},
             tasks=tasks,
             seeds=self.all_seeds,
             references=tuple(r for r in REFERENCES if r.name.partition("/")[0] in ("pictures", *tasks)),
             columns=COLUMNS,
             facts={
-                "factors": list(FACTORS),
+                "factors": list(self.factors),
                 "laws": {law: list(values) for law, values in laws.items()},
                 "methods": {f"{method}-{law}": {"series": method, "law": law} for method, law, _ in runs},
             },
@@ -159,4 +167,4 @@ class Sprites(Experiment):
         content = tuple(i for i, value in enumerate(concentration) if value >= middle)
         style = tuple(i for i in range(len(concentration)) if i not in content)
         groups: Mapping[str, tuple[int, ...]] = {"content": content, "style": style}
-        return SpriteRecoveryTask(Mixing(concentration), recipe, groups, self.channels, self.size)
+        return SpriteRecoveryTask(self.factors, Mixing(concentration), recipe, groups, self.channels, self.size)

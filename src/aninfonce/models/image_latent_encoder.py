@@ -12,6 +12,8 @@ __all__ = ["ImageLatentEncoder", "PatchLinear"]
 
 _KERNEL, _STRIDE, _PADDING = 4, 2, 1  # every convolution halves the image
 _STAGES = 3
+_PATCH_IMAGES = 512  # to take the patches' covariance from
+_PATCH_FLOOR = 1e-3  # added to its eigenvalues, in units of the largest: the finest patterns are not blown up
 _OVERSAMPLING, _POWER_STEPS = 16, 4  # of the randomised singular value decomposition
 
 
@@ -20,18 +22,32 @@ class PatchLinear(nn.Linear):
 
     Patches of 4×4 pixels, 2 apart, with a border of one pixel: the image's sides are halved. The matrix form is what
     Muon takes, which orthogonalises the updates of matrices.
+
+    Arguments:
+        inputs: channels of the input.
+        outputs: channels of the output.
+        whitening: applied to every patch before the weight, shape (inputs · 4 · 4, inputs · 4 · 4); None: nothing is.
     """
+
+    whitening: Tensor | None
+
+    def __init__(self, inputs: int, outputs: int, whitening: Tensor | None = None) -> None:
+        super().__init__(inputs * _KERNEL**2, outputs)
+        self.register_buffer("whitening", whitening)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps of shape (batch, out, height/2, width/2) from maps of shape (batch, in, height, width)."""
-        kernels = self.weight.view(self.out_features, -1, _KERNEL, _KERNEL)
+        # One small product of matrices instead of whitening every patch.
+        weight = self.weight if self.whitening is None else self.weight @ self.whitening
+        kernels = weight.view(self.out_features, -1, _KERNEL, _KERNEL)
         return F.conv2d(maps, kernels, self.bias, _STRIDE, _PADDING)
 
 
 class ImageLatentEncoder(nn.Module):
     """f(x) = Rᵀ normalize(net(x) + W x̃): the image's counterpart of `LatentEncoder`.
 
-    net: three convolutions, each halving the image, and two linear layers, with leaky ReLUs between. x̃: the image's
+    net: three convolutions, each halving the image, and two linear layers, with leaky ReLUs between. The first one
+    sees whitened patches, since neighbouring pixels say almost the same. x̃: the image's
     first principal components, centred and whitened; their linear map W is a start that the net then bends. R: a
     trainable rotation, as in `LatentEncoder`.
 
@@ -77,11 +93,13 @@ class ImageLatentEncoder(nn.Module):
         self.register_buffer("mean", images.mean(0))
         self.register_buffer("scale", centred.std())
         self.register_buffer("projection", _whitened_components(centred.flatten(1), components, generator))
-        inputs = [images.shape[1], channels, 2 * channels]
+        patches = _patch_whitening(centred[:_PATCH_IMAGES] / self.scale)
         cells = (images.shape[2] // 2**_STAGES) ** 2
         self.layers = nn.ModuleList(
             [
-                *(PatchLinear(n * _KERNEL**2, m) for n, m in zip(inputs, [*inputs[1:], 2 * channels], strict=True)),
+                PatchLinear(images.shape[1], channels, patches),
+                PatchLinear(channels, 2 * channels),
+                PatchLinear(2 * channels, 2 * channels),
                 nn.Linear(2 * channels * cells, width),
                 nn.Linear(width, dim),
             ]
@@ -134,3 +152,12 @@ def _whitened_components(centred: Tensor, components: int, generator: torch.Gene
     scales = values[:components] / len(centred) ** 0.5
     projection: Tensor = basis @ rows[:components].T / scales
     return projection
+
+
+def _patch_whitening(centred: Tensor) -> Tensor:
+    """The symmetric root of the inverse covariance of the images' patches, shape (channels · 4 · 4, the same)."""
+    patches = F.unfold(centred, _KERNEL, padding=_PADDING, stride=_STRIDE).transpose(1, 2).flatten(0, 1)
+    eigenvalues, eigenvectors = torch.linalg.eigh((patches.T @ patches / len(patches)).double())
+    floor = _PATCH_FLOOR * eigenvalues[-1]
+    whitening: Tensor = (eigenvectors * (eigenvalues + floor).rsqrt()) @ eigenvectors.T
+    return whitening.to(centred.dtype)
