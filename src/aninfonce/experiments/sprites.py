@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import ClassVar
 
-import torch
+import numpy as np
 
 from aninfonce.data.generators import FACTORS
 from aninfonce.experiments.experiment import Experiment
@@ -112,8 +112,7 @@ class Sprites(Experiment):
         """Λ of a law, one entry a factor."""
         if law == "spectrum":
             # Neighbours in a constant ratio; factors of pose and colour alternate.
-            ends = torch.tensor([self.content, self.style], dtype=torch.float64).log()
-            spaced = torch.linspace(*ends.tolist(), len(self.factors), dtype=torch.float64).exp().tolist()
+            spaced = np.geomspace(self.content, self.style, len(self.factors)).tolist()
             kinds = [[n for n in self.factors if (n in POSE) == pose] for pose in (True, False)]
             order = [name for pair in zip_longest(*kinds) for name in pair if name]
             return tuple(spaced[order.index(name)] for name in self.factors)

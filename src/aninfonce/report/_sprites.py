@@ -16,6 +16,7 @@ from aninfonce.report.pairs import pairs_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["sprites_figures"]
 
@@ -69,10 +70,15 @@ def _factors_figure(results: Mapping[str, Any], out: Path) -> list[Path]:
             border = sum(value == min(true) for value in true) - 0.5
             axis.axhline(border, color="0.4", linewidth=0.9, linestyle=(0, (4, 3)))
         axis.set(xlim=(-0.05, 1.03), xlabel="held-out linear R²", title=f"{law.replace('-', ' ')}: factors (true Λ)")
-    handles, labels = axes[0].get_legend_handles_labels()
+    _shared_legend(figure, axes[0])
+    return save_figure(figure, out, results["name"])
+
+
+def _shared_legend(figure: Figure, axis: Axes) -> None:
+    """One legend below all panels, of the first law's methods: the others have no more than those."""
+    handles, labels = axis.get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
-    return save_figure(figure, out, results["name"])
 
 
 def _dots(axis: Axes, measured: Sequence[Sequence[float]], rows: Sequence[float], index: int, name: str) -> None:
@@ -97,7 +103,8 @@ def _summary_figure(results: Mapping[str, Any], out: Path) -> list[Path]:
             _dots(axis, measured, height, index, label(series))
         axis.set_yticks([-i for i in range(len(_SUMMARY))], [heading(measure) for measure in _SUMMARY], fontsize=8)
         axis.set(xlim=(-0.05, 1.03), xlabel="held-out score", title=law.replace("-", " "))
-        axis.legend(fontsize=7, loc="lower left")
+    if laws:
+        _shared_legend(figure, axes[1])
     return save_figure(figure, out, f"{results['name']}-summary")
 
 
