@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aninfonce._checks import nearest_name
+from aninfonce.models.image_latent_encoder import ImageLatentEncoder
 from aninfonce.models.latent_encoder import LatentEncoder
 from aninfonce.objectives import AnInfoNCE, InfoNCE
 
@@ -105,13 +106,13 @@ class Recipe:
 class RecoveryModel(nn.Module):
     """What is trained: the encoder and the loss with its own parameters."""
 
-    def __init__(self, encoder: LatentEncoder, objective: InfoNCE | AnInfoNCE) -> None:
+    def __init__(self, encoder: LatentEncoder | ImageLatentEncoder, objective: InfoNCE | AnInfoNCE) -> None:
         super().__init__()
         self.encoder = encoder
         self.objective = objective
 
     def forward(self, x: Tensor, x_positive: Tensor) -> Tensor:
-        """The loss of a batch of observed pairs, each of shape (batch, dim)."""
+        """The loss of a batch of observed pairs, each of shape (batch, dim); images: (batch, channels, size, size)."""
         u, v = self.encoder(torch.cat([x, x_positive])).chunk(2)
         loss: Tensor = self.objective(u, v)
         return loss

@@ -126,6 +126,8 @@ def recover_from(
     rng: torch.Generator,
     groups: Groups | None = None,
     on_step: Callable[[int, float], None] | None = None,
+    *,
+    measure: Callable[[Tensor, Tensor], Mapping[str, float]] | None = None,
 ) -> Recovery:
     """Train a model on the pairs of any generator and measure what it recovers; see `recover`.
 
@@ -136,6 +138,8 @@ def recover_from(
         rng: source of all pairs, on the device of `pairs`.
         groups: names for groups of latents (their indices, from 0), to report R² of each.
         on_step: called with (step, loss) about a hundred times along the way.
+        measure: called at the end with held-out latents and their embeddings, each of shape (rows, dim); its numbers
+            join the metrics.
 
     Returns:
         The `Recovery`; its CPU seconds are those of this call.
@@ -161,6 +165,9 @@ def recover_from(
     _record(curve, recipe.steps, scores)
     concentration = _concentration(averaged, pairs.dim).cpu()
     matched, others = _measure(averaged, pairs, held_out, concentration)
+    if measure is not None:
+        with torch.no_grad():
+            others.update(measure(held_out[0], averaged.encoder(pairs.generator(held_out[0]))))
     numbers = {**scores, **others, "cpu_seconds": time.process_time() - started}
     return Recovery(numbers, curve, concentration.tolist(), matched.tolist())
 

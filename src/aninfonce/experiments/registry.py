@@ -21,6 +21,7 @@ from aninfonce.experiments.gap import (
 from aninfonce.experiments.hard_negatives import HardNegatives
 from aninfonce.experiments.linear_spectrum import LinearSpectrum
 from aninfonce.experiments.mnist_vae import MnistVAE
+from aninfonce.experiments.sprites import Sprites
 
 __all__ = ["EXPERIMENTS"]
 
@@ -39,6 +40,7 @@ _ALL: tuple[type[Experiment], ...] = (
     HardNegatives,
     Ensembles,
     MnistVAE,
+    Sprites,
 )
 
 EXPERIMENTS: Mapping[str, type[Experiment]] = {experiment.name: experiment for experiment in _ALL}

@@ -29,6 +29,9 @@ _MEASURES = {
     "smallest_singular_value": ("smallest singular value", ".2f"),
     "separation": ("least separation", ".2f"),
     "inverse_error": ("error of inverse", ".0e"),
+    "kernel_r2": ("kernel R²", ".3f"),
+    "kernel_r2_style": ("kernel R² style", ".3f"),
+    "smallest_singular_value": ("smallest singular value", ".2f"),
     "cpu_seconds": ("core-seconds", ".1f"),
 }
 

@@ -25,11 +25,19 @@ LABELS = {
     "infonce-trainable": "InfoNCE, trainable τ",
     "aninfonce-lost-latent": "AnInfoNCE, a latent lost by g",
     "aninfonce-linear-spectrum": "AnInfoNCE, linear spectrum",
+    "pictures": "generator",
 }
+
+
+# Laws of the pairs that a method's name may end with, METHOD-LAW.
+LAWS = {"pose-varies": "pose varies", "colour-varies": "colour varies", "spectrum": "spectrum"}
 
 
 def label(method: str) -> str:
     """A method's name for readers."""
+    for law, name in LAWS.items():
+        if method.endswith(f"-{law}"):
+            return f"{label(method.removesuffix(f'-{law}'))}, {name}"
     if method.startswith("infonce-tau-"):
         return f"InfoNCE, τ = {method.removeprefix('infonce-tau-')}"
     return LABELS.get(method, method)

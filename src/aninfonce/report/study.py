@@ -15,6 +15,7 @@ from aninfonce.report._hard_negatives import hard_negatives_figure
 from aninfonce.report._measures import heading, shown
 from aninfonce.report._mnist_vae import mnist_vae_figures
 from aninfonce.report._recovery import recovery_figure
+from aninfonce.report._sprites import sprites_figures
 from aninfonce.report._style import label
 from aninfonce.report._trade_off import trade_off_figure
 
@@ -39,6 +40,7 @@ FIGURES: Mapping[str, Callable[[Mapping[str, Any], Path], list[Path]]] = {
     "hard-negatives": hard_negatives_figure,
     "ensembles": ensembles_figure,
     "mnist-vae": mnist_vae_figures,
+    "sprites": sprites_figures,
 }
 
 
