@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from aninfonce.experiments.batch_size import BatchSize
+from aninfonce.experiments.blocks import Blocks
 from aninfonce.experiments.content_style import ContentStyle
 from aninfonce.experiments.experiment import Experiment
 from aninfonce.experiments.linear_spectrum import LinearSpectrum
+from aninfonce.experiments.mixing_depth import MixingDepth
+from aninfonce.experiments.negatives_kind import NegativesKind
+from aninfonce.experiments.negatives_number import NegativesNumber
+from aninfonce.experiments.ratio_temperature import RatioTemperature
 
 __all__ = ["EXPERIMENTS"]
 
 _ALL: tuple[type[Experiment], ...] = (
     ContentStyle,
     LinearSpectrum,
+    Blocks,
+    RatioTemperature,
+    NegativesKind,
+    NegativesNumber,
+    BatchSize,
+    MixingDepth,
 )
 
 EXPERIMENTS: Mapping[str, type[Experiment]] = {experiment.name: experiment for experiment in _ALL}

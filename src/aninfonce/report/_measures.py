@@ -11,6 +11,13 @@ _MEASURES = {
     "r2_style": ("R² style", ".3f"),
     "mean_correlation": ("mean correlation", ".3f"),
     "concentration_error": ("error of Λ̂", ".1%"),
+    "concentration_content": ("Λ̂ content", ".2f"),
+    "concentration_style": ("Λ̂ style", ".2f"),
+    "bias_content": ("bias of Λ̂, content", "+.1%"),
+    "bias_style": ("bias of Λ̂, style", "+.1%"),
+    "leakage": ("leakage", ".2%"),
+    "leakage_error": ("its standard error", ".2%"),
+    "leakage_chance": ("leakage by chance", ".0%"),
     "cpu_seconds": ("core-seconds", ".1f"),
 }
 

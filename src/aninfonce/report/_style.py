@@ -25,8 +25,16 @@ LABELS = {
 }
 
 
+# How the value of a swept setting, METHOD-SETTING-VALUE, is written.
+SETTINGS = {"ratio": "ratio", "depth": "depth", "batch": "batch", "negatives": "M ="}
+
+
 def label(method: str) -> str:
     """A method's name for readers."""
+    rest, _, value = method.rpartition("-")
+    base, _, setting = rest.rpartition("-")
+    if base and setting in SETTINGS:
+        return f"{label(base)}, {SETTINGS[setting]} {value}"
     if method.startswith("infonce-tau-"):
         return f"InfoNCE, τ = {method.removeprefix('infonce-tau-')}"
     return LABELS.get(method, method)

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aninfonce._extras import require
+from aninfonce.report._blocks import blocks_figure
+from aninfonce.report._heatmap import heatmap_figure
 from aninfonce.report._measures import heading, shown
+from aninfonce.report._negatives import negatives_figure
 from aninfonce.report._recovery import recovery_figure
 from aninfonce.report._style import label
+from aninfonce.report._sweep import sweep_figure
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,6 +25,12 @@ __all__ = ["reference_cells", "reference_table", "study_figures", "study_rows", 
 FIGURES: Mapping[str, Callable[[Mapping[str, Any], Path], list[Path]]] = {
     "content-style": recovery_figure,
     "linear-spectrum": recovery_figure,
+    "blocks": blocks_figure,
+    "ratio-temperature": heatmap_figure,
+    "negatives-kind": negatives_figure,
+    "negatives-number": sweep_figure,
+    "batch-size": sweep_figure,
+    "mixing-depth": sweep_figure,
 }
 
 
