@@ -79,7 +79,7 @@ class BiasTask:
 
     def run(self, seed: int, place: Place) -> Outcome:
         """Train one encoder on the mixing drawn from `seed`."""
-        make_model = RecoveryModel if self.negatives is None else partial(FewNegatives, count=self.negatives)
+        make_model = None if self.negatives is None else partial(FewNegatives, count=self.negatives)
         found = recover(self.mixing, self.recipe, seed, self.groups, device=place.device, make_model=make_model)
         bias = concentration_bias(found.matched, self.mixing.concentration, self.groups)
         return Outcome({**found.metrics, **bias}, {"curve": found.curve, "matched": found.matched})

@@ -52,8 +52,9 @@ def draw_heatmap(axis: Axes, results: Mapping[str, Any], panel: Mapping[str, Any
         mesh = axis.pcolormesh(
             edges, heights, values[first:last], vmin=low, vmax=high, cmap="cividis", edgecolors="white", linewidth=0.8
         )
-    for i, j in zip(*np.nonzero(np.isfinite(values)), strict=True):
-        value = values[i, j]
+    for (i, j), value in np.ndenumerate(values):
+        if not np.isfinite(value):
+            continue
         dark = (value - low) / (high - low) < 0.5
         axis.text(
             j + 0.5,

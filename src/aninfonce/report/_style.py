@@ -20,6 +20,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 LABELS = {
     "aninfonce": "AnInfoNCE",
     "aninfonce-fast": "AnInfoNCE, smallest budget",
+    "aninfonce-uncentred": "AnInfoNCE, uncentred",
     "aninfonce-other-positives": "AnInfoNCE, other positives as negatives",
     "infonce-trainable": "InfoNCE, trainable τ",
 }
