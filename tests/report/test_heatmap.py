@@ -7,14 +7,15 @@ from aninfonce.report._heatmap import draw_heatmap, heatmap_figure
 from aninfonce.report._negatives import negatives_figure
 from aninfonce.report._style import label, new_figure
 
-PANEL = {"measure": "r2", "title": "all", "label": "R²", "limits": [0, 1]}
+PANEL = {"measure": "r2", "title": "all"}
 RESULTS = {
     "name": "grid",
     "facts": {
         "columns": {"label": "ratio", "names": ["1", "10"]},
         "rows": {"label": "method", "names": ["ours", "low", "high"], "apart": 1},
         "cells": {"a": ["1", "ours"], "b": ["10", "ours"], "c": ["1", "high"], "d": ["10", "low"]},
-        "panels": [PANEL],
+        "scale": {"label": "R²", "limits": [0, 1]},
+        "panels": [PANEL, PANEL],
     },
     "per_seed": {"a/r2": [0.9, 1.0], "b/r2": [0.25], "c/r2": [0.5, None]},
 }

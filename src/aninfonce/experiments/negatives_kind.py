@@ -18,7 +18,7 @@ from aninfonce.experiments.study import Study
 
 __all__ = ["NegativesKind"]
 
-KINDS = {"anchors": "other anchors", "positives": "other positives", "both": "both"}
+KINDS = {"anchors": "other anchors", "positives": "other positives", "both": "other anchors and positives"}
 DIRECTIONS = {"": "one direction", "-symmetric": "both directions"}
 
 REFERENCES = (

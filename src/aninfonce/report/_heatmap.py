@@ -14,6 +14,7 @@ from aninfonce.report._style import new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
 
 __all__ = ["draw_heatmap", "heatmap_figure"]
 
@@ -21,28 +22,35 @@ _GAP = 0.25  # between the rows set apart and the others, in rows
 
 
 def heatmap_figure(results: Mapping[str, Any], out: Path) -> list[Path]:
-    """One panel for every entry of `facts["panels"]`; returns the files' paths. See `draw_heatmap`."""
-    panels = results["facts"]["panels"]
-    names = results["facts"]["rows"]["names"]
-    figure, axes = new_figure(len(panels), width=4.8, height=0.9 + 0.36 * len(names))
+    """One panel for every entry of `facts["panels"]`, one scale of colours; returns the files' paths."""
+    facts = results["facts"]
+    panels = facts["panels"]
+    figure, axes = new_figure(len(panels), width=4.6, height=1.1 + 0.34 * len(facts["rows"]["names"]))
     for axis, panel in zip(axes, panels, strict=True):
-        draw_heatmap(axis, results, panel)
+        mesh = draw_heatmap(axis, results, panel)
+    for axis in axes[1:]:
+        axis.tick_params(labelleft=False)
+    figure.colorbar(mesh, ax=list(axes), label=facts["scale"]["label"], shrink=0.95, pad=0.01, aspect=25)
     return save_figure(figure, out, results["name"])
 
 
-def draw_heatmap(axis: Axes, results: Mapping[str, Any], panel: Mapping[str, Any]) -> None:
+def draw_heatmap(axis: Axes, results: Mapping[str, Any], panel: Mapping[str, Any]) -> QuadMesh:
     """Draw one measure, the mean over seeds, in colour and in figures; a cell that has not run stays empty.
 
     Arguments:
         axis: to draw on.
         results: of the study. Its facts hold "columns" and "rows" (label, names in order; of the rows also apart, how
-            many of the first stand apart from the others) and "cells": method -> names of its column and row.
-        panel: measure, title, label of the colour bar, limits of the colours.
+            many of the first stand apart from the others), "cells": method -> names of its column and row, and "scale":
+            label and limits of the colours.
+        panel: measure and title.
+
+    Returns:
+        What a colour bar is made from.
     """
     facts = results["facts"]
     columns, rows, apart = facts["columns"]["names"], facts["rows"]["names"], facts["rows"].get("apart", 0)
     values = _cells(results, panel["measure"])
-    low, high = panel["limits"]
+    low, high = facts["scale"]["limits"]
     edges = np.arange(len(columns) + 1)
     # Two meshes of one scale: the rows set apart, a gap, the others.
     for first, last, start in ((0, apart, 0.0), (apart, len(rows), apart + (_GAP if apart else 0.0))):
@@ -67,12 +75,12 @@ def draw_heatmap(axis: Axes, results: Mapping[str, Any], panel: Mapping[str, Any
         )
     axis.set_xticks(edges[:-1] + 0.5, columns)
     axis.set_yticks([_centre(i, apart) for i in range(len(rows))], rows)
-    axis.set(xlabel=facts["columns"]["label"], ylabel=facts["rows"]["label"], title=panel["title"])
+    axis.set(xlabel=facts["columns"]["label"], ylabel=facts["rows"].get("label", ""), title=panel["title"])
     axis.invert_yaxis()
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
-    axis.figure.colorbar(mesh, ax=axis, label=panel["label"], shrink=0.9, pad=0.02)
+    return mesh
 
 
 def _centre(row: int, apart: int) -> float:
