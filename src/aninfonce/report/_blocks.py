@@ -23,12 +23,12 @@ def blocks_figure(results: Mapping[str, Any], out: Path) -> list[Path]:
     cases: Mapping[str, str] = {
         method: name for method, name in results["facts"]["cases"].items() if results["details"].get(method)
     }
-    figure, axes = new_figure(max(1, len(cases)), width=3.3, height=4.0)
+    figure, axes = new_figure(max(1, len(cases)), width=3.3, height=4.3)
     mesh = None
     for axis, (method, name) in zip(axes, cases.items(), strict=False):
         mesh = _matrix(axis, results["details"][method][0])
         axis.set_title(name, fontsize=10)
-        axis.set_xlabel(f"latents, by block\n\n{_numbers(results['per_seed'], method)}")
+        axis.set_xlabel(f"latents, by block\n\n{_numbers(results['per_seed'], method)}", fontsize=9)
     if mesh is not None:
         axes[0].set_ylabel("dimensions of the embedding")
         figure.colorbar(
@@ -73,7 +73,7 @@ def _numbers(per_seed: Mapping[str, Any], method: str) -> str:
         return statistics.fmean(v for v in per_seed[f"{method}/{measure}"] if v is not None)
 
     return (
-        f"leakage {mean('leakage'):.1%} ± {mean('leakage_error'):.1%} (chance {mean('leakage_chance'):.0%})\n"
+        f"leakage {mean('leakage'):.2%} ± {mean('leakage_error'):.2%} (chance {mean('leakage_chance'):.0%})\n"
         f"R² {mean('r2'):.3f}, mean correlation {mean('mean_correlation'):.2f}\n"
-        f"off orthogonal {mean('orthogonality_error'):.1%}"
+        f"orthogonality error {mean('orthogonality_error'):.1%}"
     )
