@@ -29,23 +29,24 @@ class FewNegatives(RecoveryModel):
         encoder: of the observations.
         objective: called with explicit negatives, so that its own choice of them and of directions does not count.
         count: M, at least 1, below the batch size.
+        centring: see `Recipe`.
 
     Raises:
-        ValueError: if `count` is below 1; in `forward` if the batch is not larger.
+        ValueError: if `count` is below 1; in `contrast` if the batch is not larger.
     """
 
-    def __init__(self, encoder: LatentEncoder, objective: InfoNCE | AnInfoNCE, count: int) -> None:
-        super().__init__(encoder, objective)
+    def __init__(
+        self, encoder: LatentEncoder, objective: InfoNCE | AnInfoNCE, count: int, centring: float = 0.0
+    ) -> None:
+        super().__init__(encoder, objective, centring)
         if count < 1:
             raise ValueError(f"every anchor needs at least 1 negative, got {count}")
         self.count = count
 
-    def forward(self, x: Tensor, x_positive: Tensor) -> Tensor:
-        """The loss of a batch of observed pairs, each of shape (batch, dim)."""
-        batch = len(x)
-        if batch <= self.count:
-            raise ValueError(f"{self.count} other anchors need a batch of more than that, got {batch}")
-        u, v = self.encoder(torch.cat([x, x_positive])).chunk(2)
+    def contrast(self, u: Tensor, v: Tensor) -> Tensor:
+        """The contrastive loss of embeddings of pairs, each of shape (batch, dim)."""
+        if len(u) <= self.count:
+            raise ValueError(f"{self.count} other anchors need a batch of more than that, got {len(u)}")
         # Row i of the windows holds the `count` rows after i.
         windows = torch.cat([u, u[: self.count]])[1:].unfold(0, self.count, 1).mT
         loss: Tensor = self.objective(u, v, negatives=windows)
@@ -79,7 +80,9 @@ class BiasTask:
 
     def run(self, seed: int, place: Place) -> Outcome:
         """Train one encoder on the mixing drawn from `seed`."""
-        make_model = None if self.negatives is None else partial(FewNegatives, count=self.negatives)
+        make_model = None
+        if self.negatives is not None:
+            make_model = partial(FewNegatives, count=self.negatives, centring=self.recipe.centring)
         found = recover(self.mixing, self.recipe, seed, self.groups, device=place.device, make_model=make_model)
         bias = concentration_bias(found.matched, self.mixing.concentration, self.groups)
         return Outcome({**found.metrics, **bias}, {"curve": found.curve, "matched": found.matched})

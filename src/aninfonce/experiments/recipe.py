@@ -121,8 +121,13 @@ class RecoveryModel(nn.Module):
     def forward(self, x: Tensor, x_positive: Tensor) -> Tensor:
         """The loss of a batch of observed pairs, each of shape (batch, dim)."""
         u, v = self.encoder(torch.cat([x, x_positive])).chunk(2)
-        loss: Tensor = self.objective(u, v)
+        loss = self.contrast(u, v)
         return loss + self.centring * u.mean(0).square().sum() if self.centring else loss
+
+    def contrast(self, u: Tensor, v: Tensor) -> Tensor:
+        """The contrastive loss of embeddings of pairs, each of shape (batch, dim)."""
+        loss: Tensor = self.objective(u, v)
+        return loss
 
 
 def make_objective(recipe: Recipe, dim: int) -> InfoNCE | AnInfoNCE:
