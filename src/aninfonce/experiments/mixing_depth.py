@@ -40,14 +40,14 @@ class MixingDepth(Experiment):
 
     name: ClassVar[str] = "mixing-depth"
     shows: ClassVar[str] = "how deep a mixing the same training undoes"
-    core_seconds: ClassVar[tuple[float, float]] = (350.0, 45.0)
+    core_seconds: ClassVar[tuple[float, float]] = (310.0, 40.0)
 
     seeds: int = 2
     depths: tuple[int, ...] = (1, 2, 3, 4, 5)
     temperatures: tuple[float, ...] = (1.0, 0.2)
     content: float = 12.5
     style: float = 2.5
-    steps: int = 1000
+    steps: int = 800
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,11 +56,11 @@ class MixingDepth(Experiment):
 
     def quick(self) -> MixingDepth:
         """One mixing a depth, three depths, one temperature, fewer steps."""
-        return replace(self, seeds=1, depths=(1, 3, 5), temperatures=(1.0,), steps=700)
+        return replace(self, seeds=1, depths=(1, 3, 5), temperatures=(1.0,), steps=500)
 
     def study(self) -> Study:
         """The methods to run, and what they are held against."""
-        recipe = Recipe(batch_size=512, steps=self.steps, evaluations=1)
+        recipe = Recipe(batch_size=384, steps=self.steps, evaluations=1)
         candidates = contenders(recipe, self.temperatures)
         series = {m: candidates[m] for m in ("aninfonce", *(f"infonce-tau-{t:g}" for t in self.temperatures))}
         mixing = Mixing((self.content,) * 5 + (self.style,) * 5)

@@ -1,7 +1,7 @@
 """How many negatives does it take? Every anchor is told apart from M other anchors, the batch held fixed.
 
 With negatives from the marginal the softmax is the posterior of which candidate is the positive, so that the truth,
-Λ̂ = Λ included, is optimal for every M ≥ 1. M changes how much an anchor tells.
+Λ̂ = Λ included, is optimal for every M ≥ 1. M changes how much an anchor tells, and so how near training comes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class NegativesNumber(Experiment):
     """
 
     name: ClassVar[str] = "negatives-number"
-    shows: ClassVar[str] = "one negative is enough: Λ̂ = Λ whatever their number"
+    shows: ClassVar[str] = "how many negatives an anchor needs: the optimum is the same for all, few make it slow"
     core_seconds: ClassVar[tuple[float, float]] = (340.0, 40.0)
 
     seeds: int = 2

@@ -90,12 +90,12 @@ class RatioTemperature(Experiment):
 
     name: ClassVar[str] = "ratio-temperature"
     shows: ClassVar[str] = "when InfoNCE loses style: by the ratio of concentrations and the temperature"
-    core_seconds: ClassVar[tuple[float, float]] = (700.0, 45.0)
+    core_seconds: ClassVar[tuple[float, float]] = (680.0, 50.0)
 
     ratios: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 30.0, 100.0)
     temperatures: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
     concentration: float = math.sqrt(12.5 * 2.5)
-    steps: int = 900
+    steps: int = 800
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,7 +104,7 @@ class RatioTemperature(Experiment):
 
     def quick(self) -> RatioTemperature:
         """Two ratios, two temperatures, fewer steps."""
-        return replace(self, seeds=1, ratios=(1.0, 10.0), temperatures=(0.1, 1.0), steps=400)
+        return replace(self, seeds=1, ratios=(1.0, 10.0), temperatures=(0.1, 1.0), steps=300)
 
     def study(self) -> Study:
         """The methods to run, and what they are held against."""
