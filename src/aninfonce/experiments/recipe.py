@@ -64,6 +64,10 @@ class Recipe:
         rate_concentration: Adam's on log Λ̂ (or log τ).
         averaging: decay of the exponential moving average of the weights that is measured, in [0, 1).
         evaluations: how often R² is measured along the way, the last time at the end.
+        centring: weight, at least 0, of the squared norm of the anchors' mean embedding, which is added to the loss.
+            Anchors are uniform on the sphere, so that it is 0 in truth and moves no optimum. It keeps training out of
+            a trap at large ratios of Λ: the embedding fills a hemisphere and folds one style latent (z_i becomes about
+            |z_i|, of linear R² 0), a local minimum.
 
     Raises:
         ValueError: if a setting is outside its range, or the objective is unknown.
@@ -85,6 +89,7 @@ class Recipe:
     rate_concentration: float = 0.1
     averaging: float = 0.97
     evaluations: int = 12
+    centring: float = 0.0
 
     def __post_init__(self) -> None:
         nearest_name("objective", self.objective, ("aninfonce", "infonce"))
@@ -101,19 +106,32 @@ class Recipe:
             raise ValueError(f"initial_spread must be at least 1 and finite, got {self.initial_spread}")
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging must be in [0, 1), got {self.averaging}")
+        if not 0 <= self.centring < math.inf:
+            raise ValueError(f"centring must be at least 0 and finite, got {self.centring}")
 
 
 class RecoveryModel(nn.Module):
-    """What is trained: the encoder and the loss with its own parameters."""
+    """What is trained: the encoder and the loss with its own parameters; for `centring` see `Recipe`."""
 
-    def __init__(self, encoder: LatentEncoder | ImageLatentEncoder, objective: InfoNCE | AnInfoNCE) -> None:
+    def __init__(
+        self,
+        encoder: LatentEncoder | ImageLatentEncoder,
+        objective: InfoNCE | AnInfoNCE,
+        centring: float = 0.0,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.objective = objective
+        self.centring = centring
 
     def forward(self, x: Tensor, x_positive: Tensor) -> Tensor:
         """The loss of a batch of observed pairs, each of shape (batch, dim); images: (batch, channels, size, size)."""
         u, v = self.encoder(torch.cat([x, x_positive])).chunk(2)
+        loss = self.contrast(u, v)
+        return loss + self.centring * u.mean(0).square().sum() if self.centring else loss
+
+    def contrast(self, u: Tensor, v: Tensor) -> Tensor:
+        """The contrastive loss of embeddings of pairs, each of shape (batch, dim)."""
         loss: Tensor = self.objective(u, v)
         return loss
 

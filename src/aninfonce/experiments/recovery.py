@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from aninfonce.experiments.fitting import fit_encoder
 from aninfonce.experiments.recipe import Mixing, Recipe, RecoveryModel, make_objective
 from aninfonce.experiments.task import Outcome, Place
 from aninfonce.models.latent_encoder import LatentEncoder
-from aninfonce.objectives import AnInfoNCE
+from aninfonce.objectives import AnInfoNCE, InfoNCE
 
 __all__ = ["COLUMNS", "Mixing", "Recipe", "Recovery", "RecoveryTask", "recover", "recover_from"]
 
@@ -78,6 +79,9 @@ def recover(
     groups: Groups | None = None,
     on_step: Callable[[int, float], None] | None = None,
     device: str = "cpu",
+    *,
+    make_model: Callable[[LatentEncoder, InfoNCE | AnInfoNCE], RecoveryModel] | None = None,
+    measure: Callable[[Tensor, Tensor], Mapping[str, float]] | None = None,
 ) -> Recovery:
     """Train one encoder on one random mixing and measure what it recovers.
 
@@ -88,6 +92,9 @@ def recover(
         groups: names for groups of latents (their indices, from 0), to report R² of each.
         on_step: called with (step, loss) about a hundred times along the way.
         device: where to draw and train. The mixing and the initial weights of a seed are the same on every device.
+        make_model: another way from a batch to the loss; None: that of `RecoveryModel`.
+        measure: called at the end with held-out latents and their embeddings, each of shape (rows, dim); its numbers
+            join the metrics.
 
     Returns:
         The `Recovery`; the same for the same arguments on the same machine. Its CPU seconds cover all of it, the
@@ -110,11 +117,12 @@ def recover(
     g = InvertibleMLP(dim, mixing.depth, mixing.negative_slope, generator=rng)
     with torch.no_grad():
         observations = g(LatentPairs(torch.tensor(mixing.concentration), g).latents(WHITENING, rng))
-    model = RecoveryModel(LatentEncoder(dim, recipe.width, observations, rng), make_objective(recipe, dim)).to(device)
+    make = make_model or partial(RecoveryModel, centring=recipe.centring)
+    model = make(LatentEncoder(dim, recipe.width, observations, rng), make_objective(recipe, dim)).to(device)
     pairs = LatentPairs(torch.tensor(mixing.concentration, device=device), g.to(device))
     if device != "cpu":  # draws are made where they are used
         rng = torch.Generator(device).manual_seed(seed)
-    recovery = recover_from(pairs, model, recipe, rng, groups, on_step)
+    recovery = recover_from(pairs, model, recipe, rng, groups, on_step, measure=measure)
     recovery.metrics["cpu_seconds"] = time.process_time() - started
     return recovery
 

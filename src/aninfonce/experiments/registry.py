@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aninfonce.experiments.cifar10 import Cifar10
+from aninfonce.experiments.batch_size import BatchSize
+from aninfonce.experiments.blocks import Blocks
 from aninfonce.experiments.content_style import ContentStyle
 from aninfonce.experiments.ensembles import Ensembles
 from aninfonce.experiments.experiment import Experiment
@@ -22,6 +24,10 @@ from aninfonce.experiments.hard_negatives import HardNegatives
 from aninfonce.experiments.linear_spectrum import LinearSpectrum
 from aninfonce.experiments.mnist_vae import MnistVAE
 from aninfonce.experiments.sprites import Sprites
+from aninfonce.experiments.mixing_depth import MixingDepth
+from aninfonce.experiments.negatives_kind import NegativesKind
+from aninfonce.experiments.negatives_number import NegativesNumber
+from aninfonce.experiments.ratio_temperature import RatioTemperature
 
 __all__ = ["EXPERIMENTS"]
 
@@ -41,6 +47,12 @@ _ALL: tuple[type[Experiment], ...] = (
     Ensembles,
     MnistVAE,
     Sprites,
+    Blocks,
+    RatioTemperature,
+    NegativesKind,
+    NegativesNumber,
+    BatchSize,
+    MixingDepth,
 )
 
 EXPERIMENTS: Mapping[str, type[Experiment]] = {experiment.name: experiment for experiment in _ALL}

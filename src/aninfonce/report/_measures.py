@@ -32,6 +32,13 @@ _MEASURES = {
     "kernel_r2": ("kernel R²", ".3f"),
     "kernel_r2_style": ("kernel R² style", ".3f"),
     "smallest_singular_value": ("smallest singular value", ".2f"),
+    "concentration_content": ("Λ̂ content", ".2f"),
+    "concentration_style": ("Λ̂ style", ".2f"),
+    "bias_content": ("bias of Λ̂, content", "+.1%"),
+    "bias_style": ("bias of Λ̂, style", "+.1%"),
+    "leakage": ("leakage", ".2%"),
+    "leakage_error": ("its standard error", ".2%"),
+    "leakage_chance": ("leakage by chance", ".0%"),
     "cpu_seconds": ("core-seconds", ".1f"),
 }
 

@@ -20,6 +20,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 LABELS = {
     "aninfonce": "AnInfoNCE",
     "aninfonce-fast": "AnInfoNCE, smallest budget",
+    "aninfonce-uncentred": "AnInfoNCE, uncentred",
     "aninfonce-other-positives": "AnInfoNCE, other positives as negatives",
     "infonce": "InfoNCE",
     "infonce-trainable": "InfoNCE, trainable τ",
@@ -31,6 +32,8 @@ LABELS = {
 
 # Laws of the pairs that a method's name may end with, METHOD-LAW.
 LAWS = {"pose-varies": "pose varies", "colour-varies": "colour varies", "spectrum": "spectrum"}
+# How the value of a swept setting, METHOD-SETTING-VALUE, is written.
+SETTINGS = {"ratio": "ratio", "depth": "depth", "batch": "batch", "negatives": "M ="}
 
 
 def label(method: str) -> str:
@@ -38,6 +41,10 @@ def label(method: str) -> str:
     for law, name in LAWS.items():
         if method.endswith(f"-{law}"):
             return f"{label(method.removesuffix(f'-{law}'))}, {name}"
+    rest, _, value = method.rpartition("-")
+    base, _, setting = rest.rpartition("-")
+    if base and setting in SETTINGS:
+        return f"{label(base)}, {SETTINGS[setting]} {value}"
     if method.startswith("infonce-tau-"):
         return f"InfoNCE, τ = {method.removeprefix('infonce-tau-')}"
     return LABELS.get(method, method)

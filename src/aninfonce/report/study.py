@@ -14,10 +14,15 @@ from aninfonce.report._ensembles import ensembles_figure
 from aninfonce.report._hard_negatives import hard_negatives_figure
 from aninfonce.report._measures import heading, shown
 from aninfonce.report._mnist_vae import mnist_vae_figures
+from aninfonce.report._blocks import blocks_figure
+from aninfonce.report._heatmap import heatmap_figure
+from aninfonce.report._measures import heading, shown
+from aninfonce.report._negatives import negatives_figure
 from aninfonce.report._recovery import recovery_figure
 from aninfonce.report._sprites import sprites_figures
 from aninfonce.report._style import label
 from aninfonce.report._trade_off import trade_off_figure
+from aninfonce.report._sweep import sweep_figure
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,6 +46,12 @@ FIGURES: Mapping[str, Callable[[Mapping[str, Any], Path], list[Path]]] = {
     "ensembles": ensembles_figure,
     "mnist-vae": mnist_vae_figures,
     "sprites": sprites_figures,
+    "blocks": blocks_figure,
+    "ratio-temperature": heatmap_figure,
+    "negatives-kind": negatives_figure,
+    "negatives-number": sweep_figure,
+    "batch-size": sweep_figure,
+    "mixing-depth": sweep_figure,
 }
 
 
