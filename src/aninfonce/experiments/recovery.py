@@ -90,7 +90,8 @@ def recover(
     g = InvertibleMLP(dim, mixing.depth, mixing.negative_slope, generator=rng)
     with torch.no_grad():
         observations = g(LatentPairs(torch.tensor(mixing.concentration), g).latents(WHITENING, rng))
-    model = RecoveryModel(LatentEncoder(dim, recipe.width, observations, rng), make_objective(recipe, dim)).to(device)
+    encoder = LatentEncoder(dim, recipe.width, observations, rng, hidden_layers=recipe.hidden_layers)
+    model = RecoveryModel(encoder, make_objective(recipe, dim)).to(device)
     pairs = LatentPairs(torch.tensor(mixing.concentration, device=device), g.to(device))
     if device != "cpu":  # draws are made where they are used
         rng = torch.Generator(device).manual_seed(seed)
@@ -139,7 +140,7 @@ def _train(
     ]
     batches = pairs.batches(recipe.batch_size, rng, reuse=recipe.reuse)
     for step in range(1, recipe.steps + 1):
-        loss = model(*next(batches))
+        loss = model(*next(batches), recipe.uniformity_at(step))
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()

@@ -23,14 +23,15 @@ class LatentEncoder(nn.Module):
 
     Arguments:
         dim: of the observations and of the embedding, at least 2.
-        width: of the three hidden layers, at least 1.
+        width: of the hidden layers, at least 1.
         observations: a sample of observations to take mean and covariance from, shape (n, dim), n > dim.
         generator: source of the initial weights, on the CPU.
+        hidden_layers: how many, at least 1. Two of them are the exact form of the inverse of a generator of depth 3.
 
     Raises:
         TypeError: if the observations are not a floating-point tensor.
-        ValueError: if `dim` or `width` is out of range, or the observations do not have more rows than `dim`, or
-            another dimension.
+        ValueError: if `dim`, `width` or `hidden_layers` is out of range, or the observations do not have more rows
+            than `dim`, or another dimension.
 
     References:
         Helfrich, Willmott, Ye 2018, "Orthogonal recurrent neural networks with scaled Cayley transform",
@@ -40,10 +41,20 @@ class LatentEncoder(nn.Module):
     mean: Tensor
     whitening: Tensor
 
-    def __init__(self, dim: int, width: int, observations: Tensor, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        dim: int,
+        width: int,
+        observations: Tensor,
+        generator: torch.Generator | None = None,
+        *,
+        hidden_layers: int = 3,
+    ) -> None:
         super().__init__()
-        if dim < 2 or width < 1:
-            raise ValueError(f"expected dim >= 2 and width >= 1, got {dim=} and {width=}")
+        if dim < 2 or width < 1 or hidden_layers < 1:
+            raise ValueError(
+                f"expected dim >= 2, width >= 1 and hidden_layers >= 1, got {dim=}, {width=} and {hidden_layers=}"
+            )
         check_embeddings("observations", observations, min_rows=dim + 1)
         if observations.shape[1] != dim:
             raise ValueError(f"observations must have {dim} columns, got {observations.shape[1]}")
@@ -53,7 +64,7 @@ class LatentEncoder(nn.Module):
         whitening = (eigenvectors * eigenvalues.clamp_min(1e-12).rsqrt()) @ eigenvectors.T
         self.register_buffer("mean", mean)
         self.register_buffer("whitening", whitening.to(observations.dtype))
-        sizes = [dim, width, width, width, dim]
+        sizes = [dim, *[width] * hidden_layers, dim]
         self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(sizes))
         self.skip = nn.Parameter(torch.eye(dim) / dim**0.5)
         self.skew = nn.Parameter(torch.zeros(dim, dim))
