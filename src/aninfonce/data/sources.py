@@ -106,9 +106,9 @@ def _imagenet(name: str, root: Path | None, image_size: int, decode_workers: int
 
 
 def _resized(split: ImageSplit, size: int) -> ImageSplit:
-    if not isinstance(split.images, Tensor):
-        raise TypeError(f"only images in memory can be resized, got {type(split.images).__name__}")
-    resized = interpolate(split.images.float(), size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    resized = interpolate(
+        split.in_memory.float(), size=(size, size), mode="bilinear", antialias=True, align_corners=False
+    )
     return ImageSplit(resized.round_().clamp_(0, 255).to(torch.uint8), split.labels)
 
 

@@ -29,6 +29,17 @@ class ImageSplit:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def in_memory(self) -> Tensor:
+        """The images as a tensor.
+
+        Raises:
+            TypeError: if they are files that are decoded on demand.
+        """
+        if not isinstance(self.images, Tensor):
+            raise TypeError("these images stay in their files; expected a data set that is held in memory")
+        return self.images
+
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:

@@ -72,7 +72,7 @@ class DecoderTask:
         started = time.process_time()
         images = load_images(self.data, self.data_root)
         rng = torch.Generator().manual_seed(seed)
-        vae = fit_vae(images.train.images / 255, self.recipe, rng, place.device).cpu().requires_grad_(False)
+        vae = fit_vae(images.train.in_memory / 255, self.recipe, rng, place.device).cpu().requires_grad_(False)
         decoder: Any = vae.decoder
         decoder.save(place.folder / self.file, self._provenance(images, seed))
         numbers, details = _fit_of(vae, images)
@@ -145,7 +145,7 @@ class DecodedRecoveryTask:
 @torch.no_grad()
 def _fit_of(vae: VAE, images: ImageDataset) -> tuple[dict[str, float], dict[str, Any]]:
     """How well the VAE describes held-out images: numbers, and what figures draw."""
-    train, test = images.train.images / 255, images.test.images / 255
+    train, test = images.train.in_memory / 255, images.test.in_memory / 255
     mean, _ = vae.posterior(test)
     error, divergence = vae(test, torch.zeros_like(mean))
     decoded = vae.decoder(mean)

@@ -36,6 +36,7 @@ def fit_encoder(
         for optimizer in optimizers
     ]
     for step in range(1, recipe.steps + 1):
+        model.uniformity_weight = recipe.uniformity_at(step)
         loss = model(*next(batches))
         for optimizer in optimizers:
             optimizer.zero_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,7 +53,7 @@ class World:
 
 @torch.no_grad()
 def scores(
-    world: World, encoder: LatentEncoder, groups: Mapping[str, Sequence[int]]
+    world: World, encoder: Callable[[Tensor], Tensor], groups: Mapping[str, Sequence[int]]
 ) -> tuple[dict[str, float], Tensor, Tensor]:
     """What an encoder recovers of the held-out latents.
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from aninfonce._checks import nearest_name
+from aninfonce.experiments.muon import Float32Muon
+from aninfonce.experiments.uniformity import moment_penalty
 from aninfonce.models.image_latent_encoder import ImageLatentEncoder
 from aninfonce.models.latent_encoder import LatentEncoder
 from aninfonce.objectives import AnInfoNCE, InfoNCE
@@ -56,6 +58,10 @@ class Recipe:
         width: of the encoder's hidden layers. Half of the default does for AnInfoNCE and is faster. InfoNCE at τ = 1
             fills its embedding with nonlinear functions of the content, which takes width: a narrow encoder falls short
             of that and keeps some style in their place (R² .12 to .18 at width 48, .03 at 96).
+        hidden_layers: of the encoder.
+        uniformity_weight: of `moment_penalty`, which is added to the loss while the encoder forms; at least 0.
+        uniformity_until: the share of the steps after which nothing but the loss is left, in (0, 1]; the weight falls
+            linearly to 0 until there.
         initial_concentration: Λ̂ at the start (its geometric mean).
         initial_spread: Λ̂ starts log-linear between mean/spread and mean·spread; at least 1 (all equal).
         rate_matrices: Muon's learning rate on the weight matrices.
@@ -81,6 +87,9 @@ class Recipe:
     batch_size: int = 768
     reuse: int = 4
     width: int = 96
+    hidden_layers: int = 3
+    uniformity_weight: float = 0.0
+    uniformity_until: float = 0.75
     initial_concentration: float = 4.0
     initial_spread: float = 1.5
     rate_matrices: float = 0.05
@@ -93,7 +102,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         nearest_name("objective", self.objective, ("aninfonce", "infonce"))
-        for name, least in {"steps": 1, "batch_size": 2, "reuse": 1, "width": 1, "evaluations": 1}.items():
+        counts = {"steps": 1, "batch_size": 2, "reuse": 1, "width": 1, "hidden_layers": 1, "evaluations": 1}
+        for name, least in counts.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         rates = ("rate_matrices", "rate_biases", "rate_rotation", "rate_concentration")
@@ -108,10 +118,18 @@ class Recipe:
             raise ValueError(f"averaging must be in [0, 1), got {self.averaging}")
         if not 0 <= self.centring < math.inf:
             raise ValueError(f"centring must be at least 0 and finite, got {self.centring}")
+        if not 0 <= self.uniformity_weight < math.inf:
+            raise ValueError(f"uniformity_weight must be at least 0 and finite, got {self.uniformity_weight}")
+        if not 0 < self.uniformity_until <= 1:
+            raise ValueError(f"uniformity_until must be in (0, 1], got {self.uniformity_until}")
+
+    def uniformity_at(self, step: int) -> float:
+        """The weight of the penalty at a step, from 1 on; 0 from `uniformity_until` on."""
+        return self.uniformity_weight * max(0.0, 1 - step / (self.uniformity_until * self.steps))
 
 
 class RecoveryModel(nn.Module):
-    """What is trained: the encoder and the loss with its own parameters; for `centring` see `Recipe`."""
+    """What is trained: the encoder and the loss with its own parameters; for the penalties see `Recipe`."""
 
     def __init__(
         self,
@@ -123,12 +141,17 @@ class RecoveryModel(nn.Module):
         self.encoder = encoder
         self.objective = objective
         self.centring = centring
+        self.uniformity_weight = 0.0  # `fit_encoder` sets it step by step
 
     def forward(self, x: Tensor, x_positive: Tensor) -> Tensor:
         """The loss of a batch of observed pairs, each of shape (batch, dim); images: (batch, channels, size, size)."""
         u, v = self.encoder(torch.cat([x, x_positive])).chunk(2)
         loss = self.contrast(u, v)
-        return loss + self.centring * u.mean(0).square().sum() if self.centring else loss
+        if self.centring:
+            loss = loss + self.centring * u.mean(0).square().sum()
+        if self.uniformity_weight:
+            loss = loss + self.uniformity_weight * moment_penalty(u)
+        return loss
 
     def contrast(self, u: Tensor, v: Tensor) -> Tensor:
         """The contrastive loss of embeddings of pairs, each of shape (batch, dim)."""
@@ -137,12 +160,12 @@ class RecoveryModel(nn.Module):
 
 
 def make_objective(recipe: Recipe, dim: int) -> InfoNCE | AnInfoNCE:
-    """The loss a recipe asks for, on embeddings of `dim` dimensions that already lie on the sphere."""
+    """The loss a recipe asks for, on embeddings of `dim` dimensions."""
+    # The encoders normalise already; that the loss does, too, is what lets it take its fast path.
     if recipe.objective == "infonce":
         return InfoNCE(
             1.0 if recipe.temperature is None else recipe.temperature,
             learnable=recipe.temperature is None,
-            normalize=False,
             negatives_from=recipe.negatives_from,
             symmetric=recipe.symmetric,
         )
@@ -150,7 +173,6 @@ def make_objective(recipe: Recipe, dim: int) -> InfoNCE | AnInfoNCE:
     return AnInfoNCE(
         dim,
         init=recipe.initial_concentration * spread.exp(),
-        normalize=False,
         negatives_from=recipe.negatives_from,
         symmetric=recipe.symmetric,
     )
@@ -168,15 +190,10 @@ def make_optimizers(model: RecoveryModel, recipe: Recipe) -> list[torch.optim.Op
         {"params": [model.encoder.skew], "lr": recipe.rate_rotation},
         {"params": list(model.objective.parameters()), "lr": recipe.rate_concentration},
     ]
+    matrices = [model.encoder.skip, *(layer.weight for layer in layers)]
+    # Two Newton–Schulz steps do here; more of them cost time and change nothing.
     return [
-        # Two Newton–Schulz steps do here; more of them cost time and change nothing.
-        torch.optim.Muon(
-            [model.encoder.skip, *(layer.weight for layer in layers)],
-            lr=recipe.rate_matrices,
-            momentum=0.95,
-            weight_decay=0.0,
-            ns_steps=2,
-        ),
+        Float32Muon(matrices, lr=recipe.rate_matrices, momentum=0.95, ns_steps=2),
         torch.optim.Adam([group for group in groups if group["params"]], betas=(0.9, 0.99), fused=True),
     ]
 

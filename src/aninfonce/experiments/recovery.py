@@ -117,8 +117,9 @@ def recover(
     g = InvertibleMLP(dim, mixing.depth, mixing.negative_slope, generator=rng)
     with torch.no_grad():
         observations = g(LatentPairs(torch.tensor(mixing.concentration), g).latents(WHITENING, rng))
+    encoder = LatentEncoder(dim, recipe.width, observations, rng, hidden_layers=recipe.hidden_layers)
     make = make_model or partial(RecoveryModel, centring=recipe.centring)
-    model = make(LatentEncoder(dim, recipe.width, observations, rng), make_objective(recipe, dim)).to(device)
+    model = make(encoder, make_objective(recipe, dim)).to(device)
     pairs = LatentPairs(torch.tensor(mixing.concentration, device=device), g.to(device))
     if device != "cpu":  # draws are made where they are used
         rng = torch.Generator(device).manual_seed(seed)

@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aninfonce._extras import require
-from aninfonce.report._checks_power import power_figure
-from aninfonce.report._gap import gap_figures
-from aninfonce.report._ensembles import ensembles_figure
-from aninfonce.report._hard_negatives import hard_negatives_figure
-from aninfonce.report._measures import heading, shown
-from aninfonce.report._mnist_vae import mnist_vae_figures
 from aninfonce.report._blocks import blocks_figure
+from aninfonce.report._checks_power import power_figure
+from aninfonce.report._ensembles import ensembles_figure
+from aninfonce.report._gap import gap_figures
+from aninfonce.report._hard_negatives import hard_negatives_figure
 from aninfonce.report._heatmap import heatmap_figure
 from aninfonce.report._measures import heading, shown
+from aninfonce.report._mnist_vae import mnist_vae_figures
 from aninfonce.report._negatives import negatives_figure
 from aninfonce.report._recovery import recovery_figure
 from aninfonce.report._sprites import sprites_figures
 from aninfonce.report._style import label
-from aninfonce.report._trade_off import trade_off_figure
 from aninfonce.report._sweep import sweep_figure
+from aninfonce.report._trade_off import trade_off_figure
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -6,6 +6,7 @@ import copy
 import math
 import time
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -140,7 +141,7 @@ class GapTask:
         world = self.world
         numbers: dict[str, float] = {}
         groups = {"": range(world.dim), **world.groups, "singled": world.singled}
-        for layer, values in {"": u, "features_": model.encoder.features(x)}.items():
+        for layer, values in {"": u, "features_": cast("LatentEncoder", model.encoder).features(x)}.items():
             scores = metrics.linear_r2(z, values, groups=groups)
             numbers |= {f"{layer}r2_{name}" if name else f"{layer}r2": score for name, score in scores.items()}
         partners = torch.as_tensor(metrics.match_dimensions(z, u).permutation)
