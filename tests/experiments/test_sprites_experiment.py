@@ -121,7 +121,7 @@ def test_a_tiny_study_end_to_end_and_its_figures(tmp_path):
         factors = [results["metrics"][f"{method}/r2_{name}"] for name in TINY.factors]
         assert results["metrics"][f"{method}/r2"] == pytest.approx(sum(factors) / len(factors))
         (details,) = results["details"][method]
-        assert len(details["concentration"]) == len(TINY.factors) + 2
+        assert len(details["concentration"]) == len(TINY.factors) + TINY.spare
         assert len(details["matched"]) == len(TINY.factors)
     assert (tmp_path / "results.json").stat().st_size < 200_000
     files = study_figures(results, tmp_path)

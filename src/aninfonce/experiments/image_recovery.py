@@ -70,7 +70,7 @@ class SpriteRecoveryTask:
     mixing: Mixing
     recipe: Recipe
     groups: Mapping[str, tuple[int, ...]]
-    spare: int = 2
+    spare: int = 4
     channels: int = 16
     size: int = 32
 
