@@ -3,10 +3,20 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from aninfonce._runs import prepare_folder, read_results, write_json, write_results
+from aninfonce._runs import (
+    pack_images,
+    prepare_folder,
+    read_results,
+    read_tensors,
+    unpack_images,
+    write_json,
+    write_results,
+    write_tensors,
+)
 
 
 def test_a_new_folder_is_made_and_a_run_in_it_protected(tmp_path):
@@ -69,3 +79,22 @@ def test_what_is_no_run_is_refused(tmp_path, content, message):
         (tmp_path / "results.json").write_text(content)
     with pytest.raises(ValueError, match=message):
         read_results(tmp_path)
+
+
+def test_packed_images_come_back_to_within_half_a_grey_level():
+    images = torch.rand(3, 2, 1, 4, 5)
+    packed = json.loads(json.dumps(pack_images(images)))
+    assert packed["shape"] == [3, 2, 1, 4, 5]
+    assert np.abs(unpack_images(packed) - images.numpy()).max() <= 0.5 / 255 + 1e-6
+
+
+def test_tensors_come_back_with_what_was_said_about_them(tmp_path):
+    base = torch.arange(6.0)
+    tensors = {"a": base.reshape(2, 3).T, "b": base}
+    write_tensors(tmp_path / "x.safetensors", tensors, {"from": "here"})
+    found, said = read_tensors(tmp_path / "x.safetensors")
+    assert said == {"from": "here"}
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    write_tensors(tmp_path / "x.safetensors", tensors)
+    assert read_tensors(tmp_path / "x.safetensors")[1] == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]

@@ -72,6 +72,7 @@ def test_the_quick_one_is_a_part():
         ({"laws": ("pose",)}, "pose-varies"),
         ({"laws": ("spectrum", "spectrum")}, "none twice"),
         ({"factors": ("x", "y", "hue")}, "two of colour"),
+        ({"spare": -1}, "spare must be at least 0"),
         ({"size": 20}, "multiple of 8"),
     ],
 )
@@ -119,6 +120,9 @@ def test_a_tiny_study_end_to_end_and_its_figures(tmp_path):
             assert results["metrics"][f"{method}/{measure}"] <= 1
         factors = [results["metrics"][f"{method}/r2_{name}"] for name in TINY.factors]
         assert results["metrics"][f"{method}/r2"] == pytest.approx(sum(factors) / len(factors))
+        (details,) = results["details"][method]
+        assert len(details["concentration"]) == len(TINY.factors) + TINY.spare
+        assert len(details["matched"]) == len(TINY.factors)
     assert (tmp_path / "results.json").stat().st_size < 200_000
     files = study_figures(results, tmp_path)
     assert {file.name for file in files} == {

@@ -29,7 +29,7 @@ from aninfonce.models.vae import active_units
 __all__ = ["DecodedRecoveryTask", "DecoderTask", "on_sphere"]
 
 # Latents for the check that the decoder is injective; numbers of pictures; a distribution is kept as its quantiles.
-CHECKED, SHOWN, TURNS, QUANTILES = 2048, 10, 9, 101
+CHECKED, SHOWN, SHOWN_PAIRS, TURNS, QUANTILES = 2048, 10, 40, 9, 101
 
 
 def on_sphere(decoder: ImageDecoder, radius: float, linear: Tensor | None = None) -> Callable[[Tensor], Tensor]:
@@ -126,7 +126,7 @@ class DecodedRecoveryTask:
         observations = pairs.generator(pairs.latents(WHITENING, rng))
         encoder = LatentEncoder(dim, self.recipe.width, observations, rng, components=self.components)
         model = RecoveryModel(encoder, make_objective(self.recipe, dim)).to(place.device)
-        shown = [pack_images(pairs.generator(z)) for z in pairs.latent_pairs(SHOWN, rng)]
+        shown = [pack_images(pairs.generator(z)) for z in pairs.latent_pairs(SHOWN_PAIRS, rng)]
         if place.device != "cpu":  # draws are made where they are used
             decoder.to(place.device)
             pairs = LatentPairs(concentration.to(place.device), pairs.generator)

@@ -61,6 +61,7 @@ class SpriteRecoveryTask:
         mixing: Λ, one entry a factor.
         recipe: how to train; its `width` is that of the encoder's linear layer.
         groups: "content" and "style" -> the factors' columns.
+        spare: dimensions of the embedding beyond those of the latents, at least 0.
         channels: of the encoder's first convolution.
         size: the images' height and width in pixels, a multiple of 8.
     """
@@ -69,6 +70,7 @@ class SpriteRecoveryTask:
     mixing: Mixing
     recipe: Recipe
     groups: Mapping[str, tuple[int, ...]]
+    spare: int = 4
     channels: int = 16
     size: int = 32
 
@@ -79,8 +81,9 @@ class SpriteRecoveryTask:
         pairs = sprite_pairs(self.factors, self.mixing.concentration, self.size)
         with torch.no_grad():
             images = pairs.generator(pairs.latents(STATISTICS, rng))
-        encoder = ImageLatentEncoder(pairs.dim, images, channels=self.channels, width=self.recipe.width, generator=rng)
-        model = RecoveryModel(encoder, make_objective(self.recipe, pairs.dim)).to(place.device)
+        dim = pairs.dim + self.spare
+        encoder = ImageLatentEncoder(dim, images, channels=self.channels, width=self.recipe.width, generator=rng)
+        model = RecoveryModel(encoder, make_objective(self.recipe, dim)).to(place.device)
         if place.device != "cpu":  # draws are made where they are used
             pairs = replace(pairs, concentration=pairs.concentration.to(place.device))
             rng = torch.Generator(place.device).manual_seed(seed)

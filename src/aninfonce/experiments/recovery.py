@@ -172,7 +172,7 @@ def recover_from(
     averaged = fit_encoder(model, recipe, batches, after_step)
     scores = _r2(averaged, pairs, held_out[0], columns)
     _record(curve, recipe.steps, scores)
-    concentration = _concentration(averaged, pairs.dim).cpu()
+    concentration = _concentration(averaged, len(averaged.encoder.skew)).cpu()  # the embedding may have more than z
     matched, others = _measure(averaged, pairs, held_out, concentration)
     if measure is not None:
         with torch.no_grad():

@@ -71,6 +71,8 @@ class Sprites(Experiment):
         trainable: whether InfoNCE also runs with a trainable temperature.
         steps: optimiser steps of every method.
         batch_size: pairs a step.
+        spare: dimensions of the embedding beyond one a factor, at least 0. Without any, the factor found last (rotation)
+            stays hidden: all others being known, the sphere gives away its absolute value, and no dimension is left.
         channels: of the encoder's first convolution.
         size: the images' height and width in pixels, a multiple of 8.
     """
@@ -86,8 +88,9 @@ class Sprites(Experiment):
     factors: tuple[str, ...] = tuple(name for name in FACTORS if name not in ("lightness", "elongation"))
     laws: tuple[str, ...] = ("pose-varies", "colour-varies", "spectrum")
     trainable: bool = True
-    steps: int = 700
+    steps: int = 600
     batch_size: int = 256
+    spare: int = 4
     channels: int = 16
     size: int = 32
 
@@ -101,6 +104,8 @@ class Sprites(Experiment):
         of_pose = sum(name in POSE for name in self.factors)
         if min(of_pose, len(self.factors) - of_pose) < 2:
             raise ValueError(f"factors must be at least two of pose and two of colour, got {self.factors}")
+        if self.spare < 0:
+            raise ValueError(f"spare must be at least 0, got {self.spare}")
         if self.size % 8:
             raise ValueError(f"size must be a multiple of 8 pixels, got {self.size}")
 
@@ -166,4 +171,6 @@ class Sprites(Experiment):
         content = tuple(i for i, value in enumerate(concentration) if value >= middle)
         style = tuple(i for i in range(len(concentration)) if i not in content)
         groups: Mapping[str, tuple[int, ...]] = {"content": content, "style": style}
-        return SpriteRecoveryTask(self.factors, Mixing(concentration), recipe, groups, self.channels, self.size)
+        return SpriteRecoveryTask(
+            self.factors, Mixing(concentration), recipe, groups, self.spare, self.channels, self.size
+        )

@@ -52,7 +52,7 @@ def _injectivity_panel(axis: Axes, results: Mapping[str, Any]) -> None:
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_xticks([], minor=True)
     axis.set_yticks([0, 0.25, 0.5, 0.75, 1])
-    axis.legend(fontsize=7, loc="upper left")
+    axis.legend(fontsize=7, loc="upper right")
 
 
 def _recovery_panel(axis: Axes, results: Mapping[str, Any]) -> None:
@@ -94,11 +94,15 @@ def _concentration_panel(axis: Axes, results: Mapping[str, Any]) -> None:
 def _images_figure(results: Mapping[str, Any], out: Path) -> list[Path]:
     """Reconstructions and positive pairs on the left, the images along every latent's axis on the right."""
     decoder = results["details"]["decoder"][0]
-    rows = {"held out": decoder["originals"], "decoded": decoder["reconstructions"]}
-    if runs := results["details"].get("aninfonce"):
-        rows |= {"anchor": runs[0]["anchors"], "positive": runs[0]["positives"]}
+    rows = [("held out", unpack_images(decoder["originals"])), ("decoded", unpack_images(decoder["reconstructions"]))]
+    columns = len(rows[0][1])
+    for run in results["details"].get("aninfonce", ())[:1]:
+        anchors, positives = unpack_images(run["anchors"]), unpack_images(run["positives"])
+        for start in range(0, len(anchors), columns):
+            rows.append(("anchor", anchors[start : start + columns]))
+            rows.append(("positive", positives[start : start + columns]))
     figure, (left, right) = new_figure(2, width=5.2, height=4.6)
-    _sheet(left, [unpack_images(row) for row in rows.values()], list(rows))
+    _sheet(left, [images for _, images in rows], [name for name, _ in rows])
     left.set_title("the VAE on held-out images; positive pairs", fontsize=10)
     axes = unpack_images(decoder["axes"])
     _sheet(right, list(axes), [f"z{i + 1}" for i in range(len(axes))])
