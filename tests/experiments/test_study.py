@@ -61,6 +61,15 @@ def test_preparation_comes_before_everything_else(tmp_path):
     assert written["per_seed"]["maker/value"] == [0.0], "once, with seed 0"
 
 
+def test_what_runs_once_runs_with_the_first_seed(tmp_path):
+    run_study(toy_study(tasks={"double": Toy(2.0)}, once={"costly": Toy(5.0)}, references=()), tmp_path, workers=1)
+    written = read_results(tmp_path)
+    assert written["per_seed"]["costly/value"] == [5.0]
+    assert written["per_seed"]["double/value"] == [2.0, 4.0]
+    assert written["complete"]
+    assert "costly" in written["config"]["methods"]
+
+
 def test_a_failing_task_leaves_what_was_done_and_its_error(tmp_path):
     study = toy_study(tasks={"double": Toy(2.0), "broken": Toy(3.0, fails=True)}, seeds=(1,))
     with pytest.raises(ValueError, match="this toy is broken"):
@@ -122,13 +131,12 @@ def test_every_experiment_is_well_formed(name):
         study = config.study()
         assert study.jobs()
         assert len({job.file for job in study.jobs()}) == len(study.jobs())
-        methods = {*study.tasks, *study.prepare}
-        for method in methods:
+        for method in study.methods:
             assert set(method) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-."), method
         json.dumps(study.facts)
     assert len(experiment().quick().study().jobs()) <= len(experiment().study().jobs())
     full = experiment().study()
     for reference in full.references:
-        assert reference.name.rpartition("/")[0].partition("/")[0] in {*full.tasks, *full.prepare}, reference
+        assert reference.name.rpartition("/")[0].partition("/")[0] in full.methods, reference
     with pytest.raises(ValueError, match="seeds must be at least 1"):
         experiment(seeds=0)

@@ -8,6 +8,7 @@ from aninfonce.experiments.batch_size import BatchSize
 from aninfonce.experiments.blocks import Blocks
 from aninfonce.experiments.cifar10 import Cifar10
 from aninfonce.experiments.content_style import ContentStyle
+from aninfonce.experiments.dimensions import Dimensions
 from aninfonce.experiments.ensembles import Ensembles
 from aninfonce.experiments.experiment import Experiment
 from aninfonce.experiments.gap import (
@@ -34,8 +35,17 @@ __all__ = ["EXPERIMENTS"]
 _ALL: tuple[type[Experiment], ...] = (
     ContentStyle,
     LinearSpectrum,
-    Cifar10,
-    ImageNet,
+    Dimensions,
+    RatioTemperature,
+    NegativesKind,
+    NegativesNumber,
+    BatchSize,
+    MixingDepth,
+    Blocks,
+    Sprites,
+    MnistVAE,
+    HardNegatives,
+    Ensembles,
     GapMarginal,
     GapConditional,
     GapInjectivity,
@@ -43,16 +53,8 @@ _ALL: tuple[type[Experiment], ...] = (
     GapNegatives,
     GapProjector,
     AssumptionChecks,
-    HardNegatives,
-    Ensembles,
-    MnistVAE,
-    Sprites,
-    Blocks,
-    RatioTemperature,
-    NegativesKind,
-    NegativesNumber,
-    BatchSize,
-    MixingDepth,
+    Cifar10,
+    ImageNet,
 )
 
 EXPERIMENTS: Mapping[str, type[Experiment]] = {experiment.name: experiment for experiment in _ALL}

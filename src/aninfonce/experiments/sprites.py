@@ -71,7 +71,8 @@ class Sprites(Experiment):
         trainable: whether InfoNCE also runs with a trainable temperature.
         steps: optimiser steps of every method.
         batch_size: pairs a step.
-        spare: dimensions of the embedding beyond one a factor, at least 0. Without any, the factor found last (rotation)
+        spare: dimensions of the embedding beyond one a factor, at least 0. Without any, the factor found last (here
+            rotation)
             stays hidden: all others being known, the sphere gives away its absolute value, and no dimension is left.
         channels: of the encoder's first convolution.
         size: the images' height and width in pixels, a multiple of 8.

@@ -36,6 +36,7 @@ class Study:
         columns: the measures of the table, in this order.
         facts: what figures need besides the outcomes: true concentrations, the values along an axis, units.
         prepare: method -> a run that must be finished before the others start; once, with seed 0.
+        once: method -> a run with the first seed only: what is costly, or only there to compare with.
     """
 
     name: str
@@ -46,15 +47,23 @@ class Study:
     columns: tuple[str, ...] = ("r2", "cpu_seconds")
     facts: Mapping[str, Any] = field(default_factory=dict)
     prepare: Mapping[str, Task] = field(default_factory=dict)
+    once: Mapping[str, Task] = field(default_factory=dict)
 
     def jobs(self) -> list[Job]:
         """Every (method, seed), seed by seed, so that an interrupted study has whole seeds; preparations first."""
         first = [Job(method, 0) for method in self.prepare]
-        return first + [Job(method, seed) for seed in self.seeds for method in self.tasks]
+        # The costly ones start early, so that they do not end alone.
+        single = [Job(method, self.seeds[0]) for method in self.once]
+        return first + single + [Job(method, seed) for seed in self.seeds for method in self.tasks]
+
+    @property
+    def methods(self) -> Mapping[str, Task]:
+        """Every method's run, in the order of tables."""
+        return {**self.prepare, **self.tasks, **self.once}
 
     def task(self, job: Job) -> Task:
         """What a job runs."""
-        return self.prepare[job.method] if job.method in self.prepare else self.tasks[job.method]
+        return self.methods[job.method]
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,7 @@ class Result:
     def per_seed(self) -> dict[str, list[float]]:
         """METHOD/MEASURE -> one number a finished seed."""
         table: dict[str, list[float]] = {}
-        for method in (*self.study.prepare, *self.study.tasks):
+        for method in self.study.methods:
             for _, outcome in self.of(method):
                 for measure, value in outcome.metrics.items():
                     table.setdefault(f"{method}/{measure}", []).append(value)
@@ -110,7 +119,7 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """The content of `results.json`."""
         study, metrics = self.study, self.metrics()
-        tasks = {**study.prepare, **study.tasks}
+        tasks = study.methods
         return {
             "name": study.name,
             "title": study.title,
@@ -173,7 +182,7 @@ def run_study(
         min(workers, max(1, len(waiting))), multiprocessing.get_context("spawn"), initializer=one_thread
     )
     try:
-        for stage in (study.prepare, study.tasks):
+        for stage in (study.prepare, {**study.once, **study.tasks}):
             _run_all(pool, {job: study.task(job) for job in waiting if job.method in stage}, place, keep)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -32,6 +32,7 @@ __all__ = ["reference_cells", "reference_table", "study_figures", "study_rows", 
 FIGURES: Mapping[str, Callable[[Mapping[str, Any], Path], list[Path]]] = {
     "content-style": recovery_figure,
     "linear-spectrum": recovery_figure,
+    "dimensions": sweep_figure,
     "cifar10": trade_off_figure,
     "imagenet": trade_off_figure,
     "gap-marginal": gap_figures,
