@@ -82,7 +82,7 @@ class BiasTask:
         """Train one encoder on the mixing drawn from `seed`."""
         make_model = None
         if self.negatives is not None:
-            make_model = partial(FewNegatives, count=self.negatives, centring=self.recipe.centring)
+            make_model = partial(FewNegatives, count=self.negatives)
         found = recover(self.mixing, self.recipe, seed, self.groups, device=place.device, make_model=make_model)
         bias = concentration_bias(found.matched, self.mixing.concentration, self.groups)
         return Outcome({**found.metrics, **bias}, {"curve": found.curve, "matched": found.matched})

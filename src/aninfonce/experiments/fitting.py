@@ -35,6 +35,7 @@ def fit_encoder(
         torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule(step, recipe.steps))
         for optimizer in optimizers
     ]
+    model.centring = recipe.centring
     for step in range(1, recipe.steps + 1):
         model.uniformity_weight = recipe.uniformity_at(step)
         loss = model(*next(batches))

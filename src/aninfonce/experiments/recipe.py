@@ -131,17 +131,11 @@ class Recipe:
 class RecoveryModel(nn.Module):
     """What is trained: the encoder and the loss with its own parameters; for the penalties see `Recipe`."""
 
-    def __init__(
-        self,
-        encoder: LatentEncoder | ImageLatentEncoder,
-        objective: InfoNCE | AnInfoNCE,
-        centring: float = 0.0,
-    ) -> None:
+    def __init__(self, encoder: LatentEncoder | ImageLatentEncoder, objective: InfoNCE | AnInfoNCE) -> None:
         super().__init__()
         self.encoder = encoder
         self.objective = objective
-        self.centring = centring
-        self.uniformity_weight = 0.0  # `fit_encoder` sets it step by step
+        self.centring = self.uniformity_weight = 0.0  # `fit_encoder` sets them
 
     def forward(self, x: Tensor, x_positive: Tensor) -> Tensor:
         """The loss of a batch of observed pairs, each of shape (batch, dim); images: (batch, channels, size, size)."""

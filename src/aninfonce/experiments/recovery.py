@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -118,8 +117,7 @@ def recover(
     with torch.no_grad():
         observations = g(LatentPairs(torch.tensor(mixing.concentration), g).latents(WHITENING, rng))
     encoder = LatentEncoder(dim, recipe.width, observations, rng, hidden_layers=recipe.hidden_layers)
-    make = make_model or partial(RecoveryModel, centring=recipe.centring)
-    model = make(encoder, make_objective(recipe, dim)).to(device)
+    model = (make_model or RecoveryModel)(encoder, make_objective(recipe, dim)).to(device)
     pairs = LatentPairs(torch.tensor(mixing.concentration, device=device), g.to(device))
     if device != "cpu":  # draws are made where they are used
         rng = torch.Generator(device).manual_seed(seed)
