@@ -18,7 +18,8 @@ def moment_penalty(u: Tensor) -> Tensor:
     centred x starts from has degree 0. The loss alone then keeps |z_i| of one latent and loses its sign, since maps of
     the sphere of different degree are connected only through maps that are somewhere undefined. Such a fold, and the
     stretching that imitates Λ, have unequal second moments. Equal ones do not exclude a fold; that training finds its
-    way out of it is an observation (d = 20: R² of style .89 without the penalty, .99 with it), not a theorem.
+    way out of it is an observation (d = 20: R² of style .89 without the penalty, .99 with it), not a theorem, and not
+    without exception: see `recipe_for`.
 
     Arguments:
         u: embeddings on the sphere, shape (n, d).
