@@ -29,16 +29,13 @@ class FewNegatives(RecoveryModel):
         encoder: of the observations.
         objective: called with explicit negatives, so that its own choice of them and of directions does not count.
         count: M, at least 1, below the batch size.
-        centring: see `Recipe`.
 
     Raises:
         ValueError: if `count` is below 1; in `contrast` if the batch is not larger.
     """
 
-    def __init__(
-        self, encoder: LatentEncoder, objective: InfoNCE | AnInfoNCE, count: int, centring: float = 0.0
-    ) -> None:
-        super().__init__(encoder, objective, centring)
+    def __init__(self, encoder: LatentEncoder, objective: InfoNCE | AnInfoNCE, count: int) -> None:
+        super().__init__(encoder, objective)
         if count < 1:
             raise ValueError(f"every anchor needs at least 1 negative, got {count}")
         self.count = count
