@@ -76,7 +76,8 @@ def _concentration_panel(axis: Axes, results: Mapping[str, Any], shown: list[str
             axis.plot(x, learned.ravel(), marker, color=color, mfc="none", label=f"family {k + 1}", ms=5)
     low, high = 0.75 * true.min(), 1.3 * true.max()
     axis.plot([low, high], [low, high], color="0.5", linewidth=0.8, label="Λ̂ = Λ")
-    axis.set(xscale="log", yscale="log", xlabel="true Λ⁽ᵏ⁾", ylabel="learned Λ̂⁽ᵏ⁾", title="ensemble")
+    axis.set(xscale="log", yscale="log", xlabel="true Λ⁽ᵏ⁾", ylabel="learned Λ̂⁽ᵏ⁾", title="ensemble: its Λ̂⁽ᵏ⁾")
+    axis.title.set_fontsize(9)
     ticks = sorted(set(true.ravel().tolist()))
     for which in (axis.xaxis, axis.yaxis):
         which.set_ticks(ticks, [f"{tick:g}" for tick in ticks])

@@ -89,7 +89,7 @@ def _beta_panel(axis: Axes, results: Mapping[str, Any]) -> None:
         _draw(axis, results, "reweighted", f"concentration_{group}", group, fmt=marker, color=color)
     axis.set(xlabel="β of the re-weighting", ylabel="learned Λ̂", title="re-weighted: Λ/(1 + β) (lines)", yscale="log")
     facts = results["facts"]
-    ticks = sorted({round(facts[group] / (1 + beta), 1) for group in GROUPS for beta in (0, 1, 2)})
+    ticks = sorted({round(facts[group] / (1 + beta), 2) for group in GROUPS for beta in (0, 1, 2)})
     axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_yticks([], minor=True)
     axis.legend(fontsize=7)
