@@ -109,7 +109,8 @@ def test_all_other_anchors_are_the_plain_loss():
 
 def test_centring_adds_the_squared_norm_of_the_mean_embedding_of_the_anchors():
     plain = RecoveryModel(encoder(), AnInfoNCE(4, normalize=False))
-    centred = RecoveryModel(plain.encoder, plain.objective, centring=3.0)
+    centred = RecoveryModel(plain.encoder, plain.objective)
+    centred.centring = 3.0
     x, y = torch.randn(2, 10, 4, generator=torch.Generator().manual_seed(3))
     mean = plain.encoder(x).mean(0)
     assert mean.norm() > 0.05

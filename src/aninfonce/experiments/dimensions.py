@@ -27,7 +27,7 @@ REFERENCES = (
 )
 
 # dim: width, batch size, steps.
-TUNED = {5: (48, 512, 1200), 10: (64, 512, 1800), 20: (96, 768, 2800), 50: (160, 1024, 6000)}
+TUNED = {5: (48, 512, 1200), 10: (64, 512, 1800), 20: (96, 768, 3600), 50: (160, 1024, 5000)}
 
 
 def recipe_for(dim: int) -> Recipe:
@@ -36,10 +36,8 @@ def recipe_for(dim: int) -> Recipe:
     Width, batch size and steps are tabulated at d = 5, 10, 20 and 50 and follow a power law between two of them
     (linear in logarithms, rounded; width and batch to multiples of 16); outside they are those of the nearest.
 
-    Measured with Λ = 12.5 / 2.5, R² of content / style: d = 5, two mixings: .9995 / .999 in 12 seconds of one core;
-    d = 10, one mixing: .9995 / .999 in 20. d = 20, five mixings it was not tuned on, 40 to 45 seconds: three at .99 on
-    both, one at .993 / .988, one at .994 / .901, whose embedding most likely stayed folded (see `moment_penalty`).
-    d = 50 is not solved: .68 / .58 from a run of 2000 steps, 62 seconds; the full one was not tried.
+    From about d = 20 on it takes both penalties, on the mean and on the second moments of the anchors' embeddings, to
+    keep the sphere from folding (see `moment_penalty`): with the second alone one mixing of five lost a style latent.
 
     Arguments:
         dim: the number of latents, at least 2.
@@ -49,7 +47,7 @@ def recipe_for(dim: int) -> Recipe:
 
     Example:
         >>> recipe_for(20).steps
-        2800
+        3600
     """
     if dim < 2:
         raise ValueError(f"dim must be at least 2, got {dim}")
@@ -60,6 +58,7 @@ def recipe_for(dim: int) -> Recipe:
         width=16 * round(width / 16),
         hidden_layers=2,
         uniformity_weight=0.3,
+        centring=5.0,
         evaluations=4,
     )
 
@@ -151,8 +150,8 @@ class Dimensions(Experiment):
         half = dim // 2
         recipe = recipe_for(dim)
         recipe = replace(recipe, steps=max(1, round(self.shorten * recipe.steps)))
-        # InfoNCE as the public code has it, without the penalty, which the published figures do not have either.
-        others = contenders(replace(recipe, uniformity_weight=0.0), self.temperatures)
+        # InfoNCE as the public code has it, without the penalties, which the published figures do not have either.
+        others = contenders(replace(recipe, uniformity_weight=0.0, centring=0.0), self.temperatures)
         return RecoveryTask(
             Mixing((self.content,) * half + (self.style,) * (dim - half)),
             recipe if method == "aninfonce" else others[method],
