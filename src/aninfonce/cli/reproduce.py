@@ -43,7 +43,7 @@ def reproduce(
         seed: the first repetition's seed; the others count up from it.
         steps: optimiser steps; default: the experiment's own, with which it meets its bars.
         data_root: folder with the data, for experiments on images that do not make them.
-        workers: processes; default: one a core.
+        workers: processes; default: one a core, and one on a GPU.
         device: cpu, or cuda.
         overwrite: replace a run that is in the output folder.
         resume: continue a run that is in the output folder (also with more seeds); what is done is not done again.
@@ -61,7 +61,8 @@ def reproduce(
     configs = [_configure(experiment, given, quick, strict=len(chosen) == 1) for experiment in chosen]
     for config in configs:
         config.study()  # a setting that does not fit is reported before anything runs
-    workers = cores() if workers is None else workers
+    if workers is None:
+        workers = 1 if device == "cuda" else cores()
     if names != ("all",) and len(configs) == 1:
         folder = out or Path("runs") / configs[0].name
         results = _run(configs[0], folder, workers, device, overwrite=overwrite, resume=resume)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from aninfonce import metrics
+from aninfonce._runs import pack_images
 from aninfonce.data.generators import (
     LatentsToFactors,
     SpriteGenerator,
@@ -110,7 +110,7 @@ class PicturesTask:
 
     The outcome's metrics are "smallest_singular_value" and "median_singular_value": of g's Jacobian, which has one
     smallest singular value at every latent, the least and the median over random latents, in units of the image's
-    Euclidean norm (pixels in [0, 1]) a unit of the latents. Its details hold a few pairs of every law, see `packed`.
+    Euclidean norm (pixels in [0, 1]) a unit of the latents. Its details hold a few pairs of every law, packed.
 
     Attributes:
         factors: those that the latents drive.
@@ -130,7 +130,7 @@ class PicturesTask:
         for name, concentration in self.laws.items():
             pairs = sprite_pairs(self.factors, concentration, self.size)
             z, positive = pairs.latent_pairs(PAIRS, rng)
-            pictures[name] = [packed(pairs.generator(z)), packed(pairs.generator(positive))]
+            pictures[name] = [pack_images(pairs.generator(z)), pack_images(pairs.generator(positive))]
         latents = pairs.latents(LATENTS, rng).double()
         values = torch.cat([smallest_singular_value(pairs.generator, part) for part in torch.split(latents, 64)])
         numbers = {
@@ -139,9 +139,3 @@ class PicturesTask:
             "cpu_seconds": time.process_time() - started,
         }
         return Outcome(numbers, {"pictures": pictures})
-
-
-def packed(images: Tensor) -> dict[str, Any]:
-    """Images in [0, 1] for a JSON file: "shape", and "bytes", the values in 0 … 255 in base64."""
-    values = (255 * images).round().to(torch.uint8)
-    return {"shape": list(values.shape), "bytes": base64.b64encode(values.numpy().tobytes()).decode("ascii")}

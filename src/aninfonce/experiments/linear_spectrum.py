@@ -44,7 +44,7 @@ class LinearSpectrum(Experiment):
     shows: ClassVar[str] = "every latent varies to its own extent: AnInfoNCE finds the axes themselves"
     core_seconds: ClassVar[tuple[float, float]] = (450.0, 60.0)
 
-    seeds: int = 3
+    seeds: int = 2
     dim: int = 10
     largest: float = 12.5
     smallest: float = 2.5

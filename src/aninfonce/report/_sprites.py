@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aninfonce._typing import FloatArray
+from aninfonce._runs import unpack_images
 from aninfonce.report._measures import heading
 from aninfonce.report._style import PALETTE, label, new_figure, save_figure
 from aninfonce.report.pairs import pairs_figure
@@ -33,7 +32,9 @@ def sprites_figures(results: Mapping[str, Any], out: Path) -> list[Path]:
     paths = _factors_figure(results, out) + _summary_figure(results, out)
     for run in results["details"].get("pictures", ()):
         for law, (images, positives) in run["pictures"].items():
-            paths += pairs_figure(_unpacked(images), _unpacked(positives), out / f"{results['name']}-pairs-{law}")
+            paths += pairs_figure(
+                unpack_images(images), unpack_images(positives), out / f"{results['name']}-pairs-{law}"
+            )
     return paths
 
 
@@ -124,9 +125,3 @@ def _concentration_panel(axis: Axes, results: Mapping[str, Any], laws: Mapping[s
         which.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
         which.set_ticks([], minor=True)
     axis.legend(fontsize=7, loc="upper left")
-
-
-def _unpacked(images: Mapping[str, Any]) -> FloatArray:
-    """Images in [0, 1] from the bytes in a result: the inverse of what packed them."""
-    values = np.frombuffer(base64.b64decode(images["bytes"]), dtype=np.uint8)
-    return values.reshape(images["shape"]).astype(np.float64) / 255
