@@ -46,8 +46,8 @@ def document(ordered: list[dict[str, Any]]) -> str:
         "the others are marked **NO**. What each experiment is and how to read its figures: "
         "[experiments.md](experiments.md).",
         "",
-        "*published*: the paper, or the log of its public code. *theory*: derived, see `aninfonce verify`. *aim*: a bar "
-        "that this project set itself.",
+        "*published*: the paper, or the log of its public code. *theory*: derived, see `aninfonce verify`. *aim*: a "
+        "bar that this project set itself.",
         "",
     ]
     for results in ordered:

@@ -150,8 +150,8 @@ class Dimensions(Experiment):
         half = dim // 2
         recipe = recipe_for(dim)
         recipe = replace(recipe, steps=max(1, round(self.shorten * recipe.steps)))
-        # InfoNCE as the public code has it, without the penalties, which the published figures do not have either.
-        others = contenders(replace(recipe, uniformity_weight=0.0, centring=0.0), self.temperatures)
+        # InfoNCE's collapse is one of second moments: the penalty on them would hide it for most of the training.
+        others = contenders(replace(recipe, uniformity_weight=0.0), self.temperatures)
         return RecoveryTask(
             Mixing((self.content,) * half + (self.style,) * (dim - half)),
             recipe if method == "aninfonce" else others[method],

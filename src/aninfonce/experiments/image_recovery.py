@@ -70,7 +70,7 @@ class SpriteRecoveryTask:
     mixing: Mixing
     recipe: Recipe
     groups: Mapping[str, tuple[int, ...]]
-    spare: int = 4
+    spare: int = 1
     channels: int = 16
     size: int = 32
 
