@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 
-.PHONY: demo test test-slow lint bench bench-fashion-mnist results clean
+.PHONY: demo test test-slow lint bench bench-fashion-mnist results results-ten clean
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -41,8 +41,13 @@ bench: $(BENCH_STAMP)
 	$(BIN)/python benchmarks/sprites.py
 	$(BIN)/python benchmarks/losses.py
 
-# The README's numbers: about half an hour, and an hour, on 2 cores. Finished runs are not repeated.
+# Every controlled experiment, and docs/results.md from them; --list tells the cost. Finished runs are not repeated.
 results: $(STAMP)
+	$(BIN)/aninfonce reproduce all --out runs/all --resume $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
+	$(BIN)/python benchmarks/experiments.py runs/all
+
+# The README's tables of ten mixings: about an hour each on 2 cores.
+results-ten: $(STAMP)
 	$(BIN)/aninfonce reproduce content-style --seeds 10 --out runs/results/content-style --resume
 	$(BIN)/aninfonce reproduce linear-spectrum --seeds 10 --out runs/results/linear-spectrum --resume
 
