@@ -8,7 +8,6 @@ import re
 
 import pytest
 import torch
-from threadpoolctl import threadpool_limits
 
 from aninfonce.experiments import EXPERIMENTS, Place
 from aninfonce.experiments.gap.checks import CHECKS, LEVEL, p_values, rejection_rates
@@ -23,15 +22,6 @@ from aninfonce.report.study import study_figures
 GAPS = [name for name in EXPERIMENTS if name.startswith("gap-")]
 SMALL = World(concentration=(12.5, 12.5, 2.5, 2.5))
 BRIEF = Recipe(steps=40, batch_size=128, width=16)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
-        yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("name", [*GAPS, "assumption-checks"])

@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
-from threadpoolctl import threadpool_limits
 
 from aninfonce._runs import read_results, unpack_images
 from aninfonce.data.generators import ImageDecoder
@@ -20,15 +19,6 @@ TINY = MnistVAE(
     seeds=1, first_seed=1000, data="digits", dim=4, widths=(16, 64), components=12, vae_steps=300, steps=60,
     spectrum_steps=10, temperatures=(1.0,),
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
-        yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

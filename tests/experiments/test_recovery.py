@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from threadpoolctl import threadpool_limits
 
 from aninfonce.experiments.recipe import make_objective, make_optimizers, schedule
 from aninfonce.experiments.recovery import Mixing, Recipe, Recovery, RecoveryModel, recover
@@ -16,16 +15,6 @@ from aninfonce.objectives import AnInfoNCE, InfoNCE
 MIXING = Mixing((12.5, 12.5, 2.5, 2.5))
 GROUPS = {"content": [0, 1], "style": [2, 3]}
 SHORT = Recipe(steps=120, batch_size=256, width=32, evaluations=4)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As the studies run them: on matrices this small, threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
-        yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

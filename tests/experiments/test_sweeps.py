@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from threadpoolctl import threadpool_limits
 
 from aninfonce.experiments import EXPERIMENTS, Mixing, Place, Recipe, Result
 from aninfonce.experiments.batch_size import BatchSize
@@ -26,15 +25,6 @@ SWEEPS = (Blocks, RatioTemperature, NegativesKind, NegativesNumber, BatchSize, M
 TINY = Recipe(steps=3, batch_size=32, width=8, evaluations=1)
 MIXING = Mixing((12.5, 12.5, 2.5, 2.5))
 GROUPS = {"content": [0, 1], "style": [2, 3]}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
-        yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("experiment", SWEEPS)

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from aninfonce.experiments.contenders import contenders
 from aninfonce.experiments.experiment import Experiment
+from aninfonce.experiments.panels import CONCENTRATIONS, LATENTS
 from aninfonce.experiments.recipe import Mixing, Recipe
 from aninfonce.experiments.recovery import COLUMNS, RecoveryTask
 from aninfonce.experiments.reference import Reference
@@ -97,19 +98,6 @@ class BatchSize(Experiment):
             facts={
                 "axis": {"label": f"pairs in a batch ({self.steps} steps each)", "scale": "log"},
                 "points": points,
-                "panels": [
-                    {
-                        "measures": ["r2_content", "r2_style"],
-                        "label": "held-out linear R²",
-                        "ylim": [-0.05, 1.03],
-                        "title": "latents",
-                    },
-                    {
-                        "measures": ["concentration_error"],
-                        "label": "median of |Λ̂ - Λ|/Λ",
-                        "series": ["aninfonce"],
-                        "title": "concentrations",
-                    },
-                ],
+                "panels": [LATENTS, CONCENTRATIONS],
             },
         )

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from aninfonce.experiments.contenders import contenders
 from aninfonce.experiments.experiment import Experiment
+from aninfonce.experiments.panels import CONCENTRATIONS, LATENTS
 from aninfonce.experiments.recipe import Mixing, Recipe
 from aninfonce.experiments.recovery import COLUMNS, RecoveryTask
 from aninfonce.experiments.reference import Reference
@@ -129,18 +130,8 @@ class Dimensions(Experiment):
                     f"{m}-d-{d}": {"series": m, "x": float(d)} for d in (*self.dims, *self.costly) for m in shown
                 },
                 "panels": [
-                    {
-                        "measures": ["r2_content", "r2_style"],
-                        "label": "held-out linear R²",
-                        "ylim": [-0.05, 1.03],
-                        "title": "latents",
-                    },
-                    {
-                        "measures": ["concentration_error"],
-                        "label": "median of |Λ̂ - Λ|/Λ",
-                        "series": ["aninfonce"],
-                        "title": "concentrations",
-                    },
+                    LATENTS,
+                    CONCENTRATIONS,
                     {"measures": ["cpu_seconds"], "label": "core-seconds", "scale": "log", "title": "cost"},
                 ],
             },
