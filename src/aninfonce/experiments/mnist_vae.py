@@ -2,7 +2,7 @@
 
 Between the abstract mixing of the synthetic experiments and real photographs: the encoder sees images of digits, 784
 pixels each, whose latents it has to recover. The theorem asks for an injective g; the decoder is built to be so, and
-the check of how far it is from losing a latent is part of the result. arXiv 2407.00143, Sec. 5 (VAE on MNIST).
+the check of how far it is from losing a latent is part of the result. arXiv 2407.00143 (its VAE on MNIST).
 """
 
 from __future__ import annotations
