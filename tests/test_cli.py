@@ -223,6 +223,25 @@ def test_a_missing_extra_is_named(monkeypatch, capsys):
     assert "pip install 'aninfonce[app]'" in capsys.readouterr().err
 
 
+def test_a_preempted_training_saves_says_so_and_goes_on(tmp_path):
+    """SIGTERM, as a cluster sends it: a checkpoint, an exit code of its own, and --resume ends the run."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "aninfonce", "train", "--limit", "256", *FAST, "--out", str(out)]
+    command += ["--epochs", "60", "--checkpoint-minutes", "1000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("epoch 1/"):
+            process.send_signal(signal.SIGTERM)
+            break
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 75, error
+    assert "go on with --resume" in error
+    assert list((out / "checkpoints").glob("*.json"))
+    assert not (out / "results.json").exists()
+    assert subprocess.run([*command, "--resume"], capture_output=True, check=False, timeout=120).returncode == 0
+    assert len(json.loads((out / "results.json").read_text())["history"]) == 60
+
+
 @pytest.mark.parametrize("command", ["reproduce", "train"])
 def test_ctrl_c_ends_cleanly_and_leaves_what_was_computed(tmp_path, command):
     out = tmp_path / "out"
@@ -231,7 +250,7 @@ def test_ctrl_c_ends_cleanly_and_leaves_what_was_computed(tmp_path, command):
         computed = out / "jobs" / "aninfonce-seed-0.json"
     else:
         arguments = ["train", "--epochs", "500", "--limit", "256", "--backbone", "small:4"]
-        computed = out / "checkpoint.json"
+        computed = out / "checkpoints"
     process = subprocess.Popen(
         [sys.executable, "-m", "aninfonce", *arguments, "--out", str(out)],
         stdout=subprocess.DEVNULL,
@@ -242,7 +261,7 @@ def test_ctrl_c_ends_cleanly_and_leaves_what_was_computed(tmp_path, command):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
-    while not computed.exists():
+    while not (any(computed.glob("*.json")) if computed.is_dir() else computed.exists()):
         assert time.monotonic() < deadline, "nothing was computed within two minutes"
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)

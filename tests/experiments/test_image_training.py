@@ -18,7 +18,8 @@ from aninfonce.experiments.image_training import TrainingTask
 from aninfonce.experiments.imagenet import ImageNet
 from aninfonce.models import make_backbone
 from aninfonce.training import TrainConfig
-from aninfonce.training.checkpoint import POINTER
+from aninfonce.training.loop import CHECKPOINTS
+from aninfonce.training.store import CheckpointStore
 
 LAYERS, METHODS = ("backbone", "projector"), ("infonce", "aninfonce")
 
@@ -151,9 +152,9 @@ def test_an_interrupted_training_continues_in_its_folder(tmp_path, monkeypatch):
         patched.setattr("aninfonce.training.run.readouts", broken)
         with pytest.raises(KeyboardInterrupt):
             task.run(3, Place("cpu", tmp_path / "b"))
-    (pointer,) = (tmp_path / "b").glob(f"*/{POINTER}")
-    assert json.loads(pointer.read_text())["progress"]["epoch"] == 2
-    assert "seed-3" in pointer.parent.name
+    (checkpoints,) = (tmp_path / "b").glob(f"*/{CHECKPOINTS}")
+    assert len(CheckpointStore(checkpoints).latest().progress["history"]) == 2
+    assert "seed-3" in checkpoints.parent.name
     with monkeypatch.context() as patched:  # what is trained is not trained again
         patched.setattr("aninfonce.training.loop.two_views", broken)
         continued = task.run(3, Place("cpu", tmp_path / "b"))

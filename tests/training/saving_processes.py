@@ -9,6 +9,9 @@ from typing import Any
 
 import torch
 
+from aninfonce.data import load_images
+from aninfonce.training import TrainConfig, fit
+from aninfonce.training.checkpoint import save_weights
 from aninfonce.training.store import CheckpointStore
 
 
@@ -35,3 +38,11 @@ def save_forever(folder: Path) -> None:
     store = CheckpointStore(folder)
     for step in range(1, 10_000):
         store.save(step, tensors(step, size=200_000), {"epoch": step})
+
+
+def train_in_a_process(config: TrainConfig, folder: Path) -> None:
+    torch.set_num_threads(1)
+    images = load_images("digits").train.images
+    assert isinstance(images, torch.Tensor)
+    task, _ = fit(config, images[:256], folder)
+    save_weights(folder / "model.safetensors", task)

@@ -1,4 +1,4 @@
-"""Training on the digits: it learns, a resumed run equals an unbroken one, damaged checkpoints are refused."""
+"""Training on the digits: it learns, its settings are checked, its readouts are held out."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ import torch
 from aninfonce.data import Augmentation, load_images
 from aninfonce.objectives import AnInfoNCE, InfoNCE
 from aninfonce.training import TrainConfig, encode, fit, readouts, train
-from aninfonce.training.checkpoint import load_checkpoint, load_weights, save_weights
+from aninfonce.training.checkpoint import load_weights, save_weights
 from aninfonce.training.loop import make_task, two_views
 from aninfonce.training.optimizers import learning_rate_factor, make_optimizer
 from aninfonce.training.run import splits
@@ -38,9 +38,9 @@ def same(a, b):
 
 @pytest.mark.parametrize("objective", ["infonce", "aninfonce"])
 def test_the_loss_falls_and_the_concentration_moves(tmp_path, digits, objective):
-    config = dataclasses.replace(TINY, objective=objective, epochs=6)
+    config = dataclasses.replace(TINY, objective=objective, epochs=10)
     task, history = fit(config, digits.train.images[:512], tmp_path)
-    assert [record.epoch for record in history] == [1, 2, 3, 4, 5, 6]
+    assert [record.epoch for record in history] == list(range(1, 11))
     assert history[-1].loss < history[0].loss - 0.2
     assert not task.training
     if objective == "aninfonce":
@@ -48,27 +48,6 @@ def test_the_loss_falls_and_the_concentration_moves(tmp_path, digits, objective)
         assert max(history[-1].concentration) / min(history[-1].concentration) > 1.5
     else:
         assert history[-1].concentration == pytest.approx([1 / (2 * config.temperature)])
-
-
-def test_a_resumed_run_equals_an_unbroken_one(tmp_path, digits):
-    config = dataclasses.replace(TINY, objective="aninfonce")
-    images = digits.train.images[:256]
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    unbroken, history = fit(config, images, tmp_path / "a")
-
-    class PreemptedError(Exception):
-        pass
-
-    def stop(step, steps, loss):
-        if step == 9:  # inside the third epoch
-            raise PreemptedError
-
-    with pytest.raises(PreemptedError):
-        fit(config, images, tmp_path / "b", on_step=stop)
-    resumed, resumed_history = fit(config, images, tmp_path / "b")
-    assert same(unbroken, resumed)
-    assert [r.loss for r in history] == [r.loss for r in resumed_history]
 
 
 def test_a_seed_gives_the_same_weights_and_leaves_the_global_generator_alone(tmp_path, digits):
@@ -83,25 +62,6 @@ def test_a_seed_gives_the_same_weights_and_leaves_the_global_generator_alone(tmp
     assert same(first, second)
     other = make_task(dataclasses.replace(TINY, seed=1), digits.train.images[:128])
     assert not same(make_task(TINY, digits.train.images[:128]), other)
-
-
-def test_a_damaged_checkpoint_is_refused(tmp_path, digits):
-    images = digits.train.images[:128]
-    task, _ = fit(TINY, images, tmp_path)
-    (tensors,) = tmp_path.glob("checkpoint-*.safetensors")
-    whole = tensors.read_bytes()
-    damaged = bytearray(whole)
-    damaged[-1] ^= 1
-    arguments = (task, make_optimizer(task, TINY), torch.Generator())
-    tensors.write_bytes(damaged)
-    with pytest.raises(ValueError, match="damaged: its checksum differs"):
-        load_checkpoint(tmp_path, *arguments)
-    tensors.write_bytes(whole[:-10])
-    with pytest.raises(ValueError, match="damaged"):
-        load_checkpoint(tmp_path, *arguments)
-    tensors.unlink()
-    with pytest.raises(ValueError, match="is missing"):
-        load_checkpoint(tmp_path, *arguments)
 
 
 def test_weights_round_trip_and_refuse_another_network(tmp_path, digits):

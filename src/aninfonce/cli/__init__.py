@@ -1,7 +1,7 @@
 """The command line: one function a command; tyro makes flags of its arguments and help of its docstring.
 
 Exit codes: 0 done, 1 the computation failed or a statement of the theory was refuted, 2 a setting or a file is not as
-it must be, 130 interrupted (Ctrl-C).
+it must be, 75 a training asked to stop (SIGTERM) that left a checkpoint to go on from, 130 interrupted (Ctrl-C).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from aninfonce.cli._common import FailedError
 from aninfonce.cli.reproduce import reproduce
 from aninfonce.cli.train import compare, train
 from aninfonce.cli.verify import verify
+from aninfonce.training import PreemptedError
 
 __all__ = ["main"]
 
@@ -46,6 +47,9 @@ def run(arguments: list[str]) -> int:
     except (ArithmeticError, FailedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except PreemptedError as error:
+        print(f"{error}: go on with --resume", file=sys.stderr)
+        return 75  # EX_TEMPFAIL: try again later
     except KeyboardInterrupt:
         print("interrupted; what was computed is in the output folder: reproduce and train --resume", file=sys.stderr)
         return 130

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -64,8 +68,28 @@ def train(
                 quiet=True,
             )
 
-        result = train_encoder(config, folder, on_data=on_data, on_step=on_step, on_epoch=on_epoch)
+        with terminated() as stop:
+            result = train_encoder(
+                config,
+                folder,
+                on_data=on_data,
+                on_step=on_step,
+                on_epoch=on_epoch,
+                on_warning=lambda line: progress.say(f"warning: {line}"),
+                stop=stop,
+            )
     finish(folder, report.training_table(result.as_json()), report.training_figure(result.as_json(), folder))
+
+
+@contextmanager
+def terminated() -> Iterator[Callable[[], bool]]:
+    """While it lasts, SIGTERM (a cluster's pre-emption) does not end the process; the function says whether it came."""
+    came = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: came.set())
+    try:
+        yield came.is_set
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def compare(

@@ -4,5 +4,6 @@ from aninfonce.training.config import TrainConfig
 from aninfonce.training.loop import EpochRecord, fit
 from aninfonce.training.readouts import encode, readouts
 from aninfonce.training.run import TrainResult, train
+from aninfonce.training.stopping import PreemptedError
 
-__all__ = ["EpochRecord", "TrainConfig", "TrainResult", "encode", "fit", "readouts", "train"]
+__all__ = ["EpochRecord", "PreemptedError", "TrainConfig", "TrainResult", "encode", "fit", "readouts", "train"]

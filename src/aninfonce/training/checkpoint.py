@@ -1,82 +1,63 @@
-"""Checkpoints: tensors in a safetensors file, everything else in JSON beside it, nothing pickled.
+"""What a checkpoint of a training run holds: weights, Λ̂, the optimiser's state, torch's random state.
 
-`checkpoint.json` is replaced atomically and names the tensor file with its checksum, so at every moment it points to a
-complete checkpoint: a crash between the two writes leaves the previous one in force.
+Learning rates follow from the step and are not saved; the order of the images and their views follow from seed, epoch
+and step (see `aninfonce.training.randomness`). How checkpoints are written is the business of `CheckpointStore`.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from aninfonce._runs import read_json, read_tensors, write_json, write_tensors
+from aninfonce._runs import read_tensors, write_tensors
+from aninfonce.training.store import Checkpoint
 
-__all__ = ["load_checkpoint", "load_weights", "save_checkpoint", "save_weights"]
-
-POINTER = "checkpoint.json"
+__all__ = ["load_weights", "restore", "save_weights", "state_of"]
 
 
-def save_checkpoint(
-    folder: Path,
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-    progress: dict[str, Any],
-) -> None:
-    """Write a checkpoint and remove the one before.
+def state_of(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Every tensor that the next step depends on, by name.
 
     Arguments:
-        folder: of the run.
-        module: its state_dict is saved.
-        optimizer: its state is saved; learning rates are not, they follow from the step.
-        generator: its state is saved.
-        progress: how far the run is, JSON-serialisable; must hold "epoch".
+        module: its state_dict is taken.
+        optimizer: its state is taken.
     """
     tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
-    tensors["generator"] = generator.get_state()
-    path = folder / f"checkpoint-{progress['epoch']:05d}.safetensors"
-    write_tensors(path, tensors)
-    write_json(folder / POINTER, {"file": path.name, "sha256": _checksum(path), "progress": progress})
-    for old in folder.glob("checkpoint-*.safetensors"):
-        if old != path:
-            old.unlink()
+    # What layers of libraries draw from the global generators: dropped paths and the like.
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors |= {f"random.cuda.{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
+    return tensors
 
 
-def load_checkpoint(
-    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
-) -> dict[str, Any] | None:
-    """Restore module, optimiser and generator from the folder's checkpoint; returns its progress, or None without one.
+def restore(checkpoint: Checkpoint, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put module, optimiser and random state back to where the checkpoint was taken.
 
     Raises:
-        ValueError: if the checkpoint is damaged, or belongs to another network.
+        ValueError: if it belongs to another network or optimiser.
     """
-    if not (folder / POINTER).exists():
-        return None
-    pointer = read_json(folder / POINTER)
-    path = folder / str(pointer.get("file"))
-    if not path.is_file():
-        raise ValueError(f"the checkpoint {path}, named by {POINTER}, is missing")
-    if _checksum(path) != pointer.get("sha256"):
-        raise ValueError(f"the checkpoint {path} is damaged: its checksum differs from the one in {POINTER}")
-    tensors, _ = read_tensors(path)
-    _restore(
-        module, {name.removeprefix("module."): t for name, t in tensors.items() if name.startswith("module.")}, path
-    )
+    _restore(module, _below("module.", checkpoint.tensors), checkpoint.path)
     state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    generator.set_state(tensors["generator"])
-    progress: dict[str, Any] = pointer["progress"]
-    return progress
+    for name, tensor in _below("optimizer.", checkpoint.tensors).items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = tensor
+    try:
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{checkpoint.path} belongs to another optimiser: {error}") from error
+    torch.set_rng_state(checkpoint.tensors["random.cpu"])
+    cuda = _below("random.cuda.", checkpoint.tensors)
+    if cuda and len(cuda) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([cuda[str(i)] for i in range(len(cuda))])
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def save_weights(path: Path, module: nn.Module) -> None:
@@ -94,13 +75,8 @@ def load_weights(path: Path, module: nn.Module) -> None:
     _restore(module, tensors, path)
 
 
-def _restore(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+def _restore(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{path} belongs to another network: {error}") from error
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -51,6 +51,8 @@ class TrainConfig:
         readout_images: the readouts are fitted on at most that many training images.
         class_images: the readout of classes is fitted on at most that many; default: as many as the others.
         test_images: all readouts are scored on at most that many images; default: on all held out.
+        checkpoint_minutes: a checkpoint is written at the end of every epoch, and inside it when the last one is that
+            old; 0: after every step.
         seed: of everything random.
         device: auto, cpu, cuda.
         precision: 32-true, bf16-mixed, 16-mixed.
@@ -83,6 +85,7 @@ class TrainConfig:
     readout_images: int = 10_000
     class_images: int | None = None
     test_images: int | None = None
+    checkpoint_minutes: float = 10.0
     seed: int = 0
     device: str = "auto"
     precision: str = "32-true"
@@ -103,6 +106,8 @@ class TrainConfig:
         for name in ("temperature", "concentration", "concentration_rate", "rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if not self.checkpoint_minutes >= 0:
+            raise ValueError(f"checkpoint_minutes must not be negative, got {self.checkpoint_minutes}")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
         if self.decode_workers < 0:

@@ -63,6 +63,8 @@ def train(
     on_data: Callable[[ImageDataset], None] | None = None,
     on_step: Callable[[int, int, float], None] | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> TrainResult:
     """Train one encoder, read it out, and write weights and `results.json` to the folder.
 
@@ -72,9 +74,11 @@ def train(
         on_data: called with the loaded data set.
         on_step: called after every step with (step, steps, loss).
         on_epoch: called after every epoch.
+        on_warning: called with what was mended by itself, see `fit`.
+        stop: asked after every step whether to stop there.
 
     Raises:
-        ValueError: if the data cannot be had, or the training fails (see `fit`).
+        ValueError: if the data cannot be had, or the training fails (see `fit` also for the other errors).
         MissingExtraError: if a package of an extra is missing.
     """
     started, cpu_started = time.perf_counter(), time.process_time()
@@ -84,7 +88,7 @@ def train(
     if on_data is not None:
         on_data(dataset)
     fitting, scoring = splits(config, dataset)
-    task, history = fit(config, fitting[0], out, on_step=on_step, on_epoch=on_epoch)
+    task, history = fit(config, fitting[0], out, on_step=on_step, on_epoch=on_epoch, on_warning=on_warning, stop=stop)
     save_weights(out / WEIGHTS, task)
     images = fitting[0]
     augment = Augmentation(config.augmentations, channels=images.shape[1], image_size=min(images.shape[2:]))

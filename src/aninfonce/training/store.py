@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from aninfonce._runs import read_json, write_json
+from aninfonce._runs import read_json, read_tensors, write_json, write_tensors
 
 __all__ = ["Checkpoint", "CheckpointStore"]
 
@@ -86,19 +85,15 @@ class CheckpointStore:
                 removed, and the checkpoints that are there stay usable.
         """
         path, data = self._json(step), self._data(step)
-        temporary = data.with_name(f".{data.name}.{os.getpid()}")
         try:
-            # safetensors refuses tensors that share memory; detached contiguous copies never do.
-            save_file({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, temporary)
-            _flush(temporary)
-            checksum = _checksum(temporary)
             path.unlink(missing_ok=True)  # of the same step: its tensors are about to change
-            temporary.replace(data)
-            body = {"step": step, "sha256": checksum, "progress": progress}
+            write_tensors(data, tensors)
+            body = {"step": step, "sha256": _checksum(data), "progress": progress}
             write_json(path, {**body, "digest": _digest(body)})
             _flush(self.folder)
         except (OSError, SafetensorError) as error:
-            temporary.unlink(missing_ok=True)
+            for half in self.folder.glob(f".step-{step:09d}.*.{os.getpid()}"):
+                half.unlink()
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             left = f"that of step {self.steps[-1]} is intact" if self.steps else "there is none before it"
             raise OSError(f"cannot write the checkpoint of step {step} to {self.folder}: {reason}; {left}") from error
@@ -137,7 +132,7 @@ class CheckpointStore:
             raise ValueError(f"{data} is missing")
         if _checksum(data) != body["sha256"]:
             raise ValueError(f"{data} is damaged: its checksum differs from the one in {path.name}")
-        return Checkpoint(step, load_file(data), content["progress"], path)
+        return Checkpoint(step, read_tensors(data)[0], content["progress"], path)
 
     def _json(self, step: int) -> Path:
         return self.folder / f"step-{step:09d}.json"
