@@ -186,7 +186,7 @@ class OwnNegativesModel(RecoveryModel):
         u, v, negatives = self.encoder(rows).split([len(x), len(x), x_negatives.shape[:2].numel()])
         negatives = negatives.unflatten(0, x_negatives.shape[:2])
         loss: Tensor = self.objective(u, v, negatives=negatives, log_q=tuple(log_q) or None)
-        return loss
+        return loss + self.penalty(u)
 
 
 @dataclass(frozen=True)

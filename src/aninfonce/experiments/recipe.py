@@ -140,12 +140,16 @@ class RecoveryModel(nn.Module):
     def forward(self, x: Tensor, x_positive: Tensor) -> Tensor:
         """The loss of a batch of observed pairs, each of shape (batch, dim); images: (batch, channels, size, size)."""
         u, v = self.encoder(torch.cat([x, x_positive])).chunk(2)
-        loss = self.contrast(u, v)
+        return self.contrast(u, v) + self.penalty(u)
+
+    def penalty(self, u: Tensor) -> Tensor | float:
+        """What is added to the loss for anchors u, shape (batch, dim), that are not uniform; 0 without penalties."""
+        penalty: Tensor | float = 0.0
         if self.centring:
-            loss = loss + self.centring * u.mean(0).square().sum()
+            penalty = penalty + self.centring * u.mean(0).square().sum()
         if self.uniformity_weight:
-            loss = loss + self.uniformity_weight * moment_penalty(u)
-        return loss
+            penalty = penalty + self.uniformity_weight * moment_penalty(u)
+        return penalty
 
     def contrast(self, u: Tensor, v: Tensor) -> Tensor:
         """The contrastive loss of embeddings of pairs, each of shape (batch, dim)."""
