@@ -242,8 +242,16 @@ def test_a_preempted_training_saves_says_so_and_goes_on(tmp_path):
     assert len(json.loads((out / "results.json").read_text())["history"]) == 60
 
 
-@pytest.mark.parametrize("command", ["reproduce", "train"])
-def test_ctrl_c_ends_cleanly_and_leaves_what_was_computed(tmp_path, command):
+def group_lives(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("command", "sent"), [("reproduce", "SIGINT"), ("reproduce", "SIGTERM"), ("train", "SIGINT")])
+def test_a_signal_ends_cleanly_and_leaves_what_was_computed(tmp_path, command, sent):
     out = tmp_path / "out"
     if command == "reproduce":
         arguments = ["reproduce", "content-style", "--steps", "100", "--seeds", "50", "--workers", "1"]
@@ -264,11 +272,18 @@ def test_ctrl_c_ends_cleanly_and_leaves_what_was_computed(tmp_path, command):
     while not (any(computed.glob("*.json")) if computed.is_dir() else computed.exists()):
         assert time.monotonic() < deadline, "nothing was computed within two minutes"
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
+    if sent == "SIGINT":
+        os.killpg(process.pid, signal.SIGINT)  # Ctrl-C reaches the whole group
+    else:
+        process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130, error
     assert "interrupted" in error
     assert "Traceback" not in error
+    deadline = time.monotonic() + 10
+    while group_lives(process.pid):
+        assert time.monotonic() < deadline, "a worker process was left behind"
+        time.sleep(0.1)
     if command == "reproduce":
         results = json.loads((out / "results.json").read_text())
         assert results["complete"] is False

@@ -1,6 +1,8 @@
 """A run's folder: nothing is overwritten unasked, nothing is half written."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,19 @@ from aninfonce._runs import (
     write_results,
     write_tensors,
 )
+
+
+def test_a_folder_in_use_is_refused_to_other_processes(tmp_path):
+    """Two processes in one folder would overwrite each other's results; the same process may come again."""
+    prepare_folder(tmp_path / "run", {"a": 1})
+    write_results(tmp_path / "run", {"metrics": {}})
+    prepare_folder(tmp_path / "run", {"a": 1}, resume=True)
+    script = "import sys; from pathlib import Path; from aninfonce._runs import prepare_folder as p; "
+    for flag in ("resume", "overwrite"):
+        other = [sys.executable, "-c", script + f"p(Path(sys.argv[1]), {{'a': 1}}, {flag}=True)", str(tmp_path / "run")]
+        ended = subprocess.run(other, capture_output=True, text=True, check=False)
+        assert "another process is running in the output folder" in ended.stderr
+    assert (tmp_path / "run" / "results.json").is_file(), "refused, and nothing was deleted"
 
 
 def test_a_new_folder_is_made_and_a_run_in_it_protected(tmp_path):

@@ -9,16 +9,20 @@ import math
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = [
     "RESULTS",
@@ -35,6 +39,9 @@ __all__ = [
 
 RESULTS = "results.json"
 MARKER = "run.json"
+LOCK = ".lock"
+
+_HELD: list[TextIO] = []  # locks last until the process ends, or the file is closed
 
 
 def prepare_folder(
@@ -50,7 +57,8 @@ def prepare_folder(
 
     Raises:
         ValueError: if the folder holds a run and neither flag is given (or both are), holds something else than a run,
-            cannot be written, or holds a run of another configuration and `resume` is given.
+            cannot be written, holds a run of another configuration and `resume` is given, or is in use by another
+            process.
     """
     if overwrite and resume:
         raise ValueError("--overwrite and --resume exclude each other")
@@ -58,10 +66,12 @@ def prepare_folder(
         raise ValueError(f"the output folder {out} is a file")
     marker = out / MARKER
     config = json.loads(json.dumps(config, default=_plain))
-    if out.is_dir() and any(out.iterdir()):
+    names = {path.name for path in out.iterdir()} - {LOCK} if out.is_dir() else set()
+    if names:
         if not marker.is_file():
             raise ValueError(f"the output folder {out} is not empty and holds no aninfonce run; choose another --out")
-        if [path.name for path in out.iterdir()] == [MARKER]:
+        _lock(out)
+        if names == {MARKER}:
             marker.unlink()  # a run that failed before it computed anything
         elif resume:
             there = read_json(marker).get("config")
@@ -75,9 +85,28 @@ def prepare_folder(
             shutil.rmtree(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        _lock(out)
         write_json(marker, {"config": config})
     except OSError as error:
         raise ValueError(f"cannot write to the output folder {out}: {error.strerror}") from error
+
+
+def _lock(out: Path) -> None:
+    """Keep other processes out of the folder while this one lives.
+
+    Raises:
+        ValueError: if one is in there already.
+    """
+    if sys.platform == "win32":  # no such locks there
+        return
+    handle = (out / LOCK).open("w")
+    try:
+        # A POSIX lock belongs to the process: the same one may take it again.
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        handle.close()
+        raise ValueError(f"another process is running in the output folder {out}; wait for it, or end it") from error
+    _HELD.append(handle)
 
 
 def _difference(there: object, here: Mapping[str, Any]) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +15,7 @@ from aninfonce._runs import RESULTS
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["FailedError", "cores", "finish", "show"]
+__all__ = ["FailedError", "cores", "finish", "show", "sigterm_interrupts"]
 
 
 class FailedError(Exception):
@@ -33,6 +36,16 @@ def finish(folder: Path, table: Table, pictures: list[Path]) -> None:
     show(table)
     for path in [*pictures, folder / RESULTS]:
         print(path)
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """While it lasts, SIGTERM is taken as Ctrl-C: what runs beside is ended, and what was computed is kept."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def cores() -> int:

@@ -11,7 +11,7 @@ from aninfonce._checks import nearest_name
 from aninfonce._extras import MissingExtraError
 from aninfonce._progress import Progress
 from aninfonce._runs import prepare_folder
-from aninfonce.cli._common import FailedError, cores, finish, show
+from aninfonce.cli._common import FailedError, cores, finish, show, sigterm_interrupts
 from aninfonce.experiments import EXPERIMENTS, Experiment, Job, Outcome, Result, run_study
 
 __all__ = ["reproduce"]
@@ -103,7 +103,7 @@ def _run(
     prepare_folder(
         folder, {"command": "reproduce", "name": config.name, **settings}, overwrite=overwrite, resume=resume
     )
-    with Progress(f"{config.name}: {study.title}", total=len(study.jobs())) as progress:
+    with sigterm_interrupts(), Progress(f"{config.name}: {study.title}", total=len(study.jobs())) as progress:
 
         def on_done(job: Job, outcome: Outcome, result: Result) -> None:
             scores = report.scores(outcome.metrics, study.columns)

@@ -64,7 +64,7 @@ def draw_sweep(axis: Axes, results: Mapping[str, Any], panel: Mapping[str, Any])
     ticks = setting.get("ticks", sorted({point["x"] for point in points.values()}))
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_xticks([], minor=True)
-    axis.legend(fontsize=7)
+    axis.legend(fontsize=7, handlelength=3.2)
 
 
 def _curve(results: Mapping[str, Any], series: str, measure: str) -> np.ndarray[Any, np.dtype[np.float64]]:
