@@ -14,9 +14,17 @@ Example:
     1.0
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from aninfonce import distributions, metrics, objectives
 from aninfonce.distributions import AnisotropicSpherical, HypersphericalUniform, VonMisesFisher
 from aninfonce.objectives import AnInfoNCE, AnInfoNCEEnsemble, InfoNCE
+
+if TYPE_CHECKING:
+    from aninfonce.training import Encoder
 
 __all__ = [
     "AnInfoNCE",
@@ -26,6 +34,15 @@ __all__ = [
     "InfoNCE",
     "VonMisesFisher",
     "distributions",
+    "load",
     "metrics",
     "objectives",
 ]
+
+
+def load(run: Path | str, device: str = "cpu") -> Encoder:
+    """The encoder that a training run left in its folder: see `aninfonce.training.load`."""
+    # Here and not above: the losses and the metrics come without the rooms that train on images.
+    from aninfonce.training import load as load_encoder
+
+    return load_encoder(run, device)

@@ -33,6 +33,7 @@ __all__ = [
     "unpack_images",
     "versions",
     "write_json",
+    "write_lines",
     "write_results",
     "write_tensors",
 ]
@@ -162,6 +163,13 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write JSON lines, one a row; atomically, as `write_json`."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text("".join(json.dumps(_finite(row), allow_nan=False) + "\n" for row in rows))
     temporary.replace(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import multiprocessing
 import os
 import signal
@@ -14,7 +15,7 @@ from saving_processes import train_in_a_process
 from aninfonce.data import load_images
 from aninfonce.training import PreemptedError, TrainConfig, fit
 from aninfonce.training.checkpoint import restore, state_of
-from aninfonce.training.loop import CHECKPOINTS, make_task
+from aninfonce.training.loop import CHECKPOINTS, LOG, make_task
 from aninfonce.training.optimizers import make_optimizer
 from aninfonce.training.randomness import generator_at
 from aninfonce.training.store import CheckpointStore
@@ -61,6 +62,9 @@ def test_stopped_at_any_step_and_continued(tmp_path, images, unbroken, step):
     assert seen == list(range(1, 13)), "no step is done twice, none is left out"
     assert same(task, unbroken[0])
     assert timeless(history) == timeless(unbroken[1])
+    lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    assert [(line["epoch"], line["step"]) for line in lines] == [(1, 4), (2, 8), (3, 12)], "no line twice"
+    assert [line["loss"] for line in lines] == [record.loss for record in history]
 
 
 def test_an_error_in_the_middle_costs_nothing_either(tmp_path, images, unbroken):
@@ -81,7 +85,7 @@ def test_layers_that_draw_are_continued_too(tmp_path, images, monkeypatch):
         def forward(self, x):
             return super().forward(torch.dropout(x, 0.3, self.training))
 
-    monkeypatch.setattr("aninfonce.training.loop.Projector", Dropping)
+    monkeypatch.setattr("aninfonce.training.module.Projector", Dropping)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     whole, _ = fit(CONFIG, images, tmp_path / "a")

@@ -1,9 +1,21 @@
 """Training on real images: one loop, checkpoints, readouts."""
 
 from aninfonce.training.config import TrainConfig
+from aninfonce.training.encoder import Encoder, load
 from aninfonce.training.loop import EpochRecord, fit
 from aninfonce.training.readouts import encode, readouts
 from aninfonce.training.run import TrainResult, train
 from aninfonce.training.stopping import PreemptedError
 
-__all__ = ["EpochRecord", "PreemptedError", "TrainConfig", "TrainResult", "encode", "fit", "readouts", "train"]
+__all__ = [
+    "Encoder",
+    "EpochRecord",
+    "PreemptedError",
+    "TrainConfig",
+    "TrainResult",
+    "encode",
+    "fit",
+    "load",
+    "readouts",
+    "train",
+]

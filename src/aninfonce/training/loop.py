@@ -13,20 +13,20 @@ from torch import Tensor
 
 from aninfonce import metrics
 from aninfonce._extras import require
+from aninfonce._runs import write_lines
 from aninfonce.data import Augmentation, ImageFiles, Images, read_batches
-from aninfonce.models import ContrastiveModel, Projector, make_backbone
 from aninfonce.objectives import AnInfoNCE
 from aninfonce.training.checkpoint import restore, state_of
 from aninfonce.training.config import TrainConfig
-from aninfonce.training.module import ContrastiveTask, make_objective
+from aninfonce.training.module import ContrastiveTask, build_task
 from aninfonce.training.optimizers import learning_rate_factor, make_optimizer
 from aninfonce.training.randomness import generator_at
 from aninfonce.training.stopping import PreemptedError
 from aninfonce.training.store import CheckpointStore
 
-__all__ = ["CHECKPOINTS", "EpochRecord", "fit", "make_task"]
+__all__ = ["CHECKPOINTS", "LOG", "EpochRecord", "fit", "make_task"]
 
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, LOG = "checkpoints", "log.jsonl"
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,9 @@ class EpochRecord:
 
 def make_task(config: TrainConfig, images: Images) -> ContrastiveTask:
     """Network and objective of a run, with weights drawn from its seed; the images give mean and deviation."""
-    channels, size = images.shape[1], min(images.shape[2:])
     sample = _sample(images).float() / 255
-    # The libraries' initialisers know the global generator only: seed it here, and give it back as it was.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        backbone = make_backbone(config.backbone, channels=channels, image_size=size)
-        projector = Projector(backbone.feature_dim, config.projector_hidden, config.projector_dim)
-        deviation = sample.std((0, 2, 3)).clamp_min(1e-3)  # images of one colour
-        model = ContrastiveModel(backbone, projector, sample.mean((0, 2, 3)), deviation)
-        return ContrastiveTask(model, make_objective(config))
+    deviation = sample.std((0, 2, 3)).clamp_min(1e-3)  # images of one colour
+    return build_task(config, images.shape[1], min(images.shape[2:]), sample.mean((0, 2, 3)), deviation)
 
 
 def _sample(images: Images) -> Tensor:
@@ -102,7 +95,8 @@ def fit(
     Arguments:
         config: the settings.
         images: the training images, uint8, shape (n, channels, height, width), in memory or in files.
-        folder: existing folder of the run; the checkpoints go to `checkpoints` in it.
+        folder: existing folder of the run; the checkpoints go to `checkpoints` in it, and `log.jsonl` gets a line an
+            epoch: its record, and the step.
         on_step: called after every step with (step, steps, loss).
         on_epoch: called after every epoch.
         on_warning: called with a line for every damaged checkpoint that was passed over.
@@ -186,6 +180,9 @@ def fit(
                     )
                     progress.history.append(record)
                     progress.losses = []
+                    write_lines(
+                        folder / LOG, [{"step": r.epoch * steps_per_epoch, **asdict(r)} for r in progress.history]
+                    )
                 stopping = stop is not None and stop() and progress.step < steps
                 if last or stopping or time.monotonic() - saved_at >= 60 * config.checkpoint_minutes:
                     save()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
+from aninfonce.models import ContrastiveModel, Projector, make_backbone
 from aninfonce.objectives import AnInfoNCE, InfoNCE
 from aninfonce.training.config import TrainConfig
 
-__all__ = ["ContrastiveTask", "make_objective"]
+__all__ = ["ContrastiveTask", "build_task", "make_objective"]
 
 
 class ContrastiveTask(nn.Module):
@@ -35,3 +37,22 @@ def make_objective(config: TrainConfig) -> InfoNCE | AnInfoNCE:
     if config.objective == "aninfonce":
         return AnInfoNCE(config.projector_dim, init=config.concentration, negatives_from=config.negatives_from)
     return InfoNCE(config.temperature, learnable=config.trainable_temperature, negatives_from=config.negatives_from)
+
+
+def build_task(config: TrainConfig, channels: int, image_size: int, mean: Tensor, deviation: Tensor) -> ContrastiveTask:
+    """Network and objective of a run, with weights drawn from its seed.
+
+    Arguments:
+        config: the settings.
+        channels: of the images.
+        image_size: their side in pixels.
+        mean: of each channel over the images in [0, 1], shape (channels,).
+        deviation: standard deviation likewise, > 0.
+    """
+    # The libraries' initialisers know the global generator only: seed it here, and give it back as it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        backbone = make_backbone(config.backbone, channels=channels, image_size=image_size)
+        projector = Projector(backbone.feature_dim, config.projector_hidden, config.projector_dim)
+        model = ContrastiveModel(backbone, projector, mean, deviation)
+        return ContrastiveTask(model, make_objective(config))

@@ -13,14 +13,12 @@ from torch import Tensor
 
 from aninfonce._runs import write_results
 from aninfonce.data import Augmentation, ImageDataset, ImageFiles, load_images
-from aninfonce.training.checkpoint import save_weights
 from aninfonce.training.config import TrainConfig
+from aninfonce.training.encoder import save_model
 from aninfonce.training.loop import EpochRecord, fit
 from aninfonce.training.readouts import Labelled, readouts
 
-__all__ = ["WEIGHTS", "TrainResult", "train"]
-
-WEIGHTS = "model.safetensors"
+__all__ = ["TrainResult", "train"]
 
 
 @dataclass(frozen=True)
@@ -89,8 +87,8 @@ def train(
         on_data(dataset)
     fitting, scoring = splits(config, dataset)
     task, history = fit(config, fitting[0], out, on_step=on_step, on_epoch=on_epoch, on_warning=on_warning, stop=stop)
-    save_weights(out / WEIGHTS, task)
     images = fitting[0]
+    save_model(out, task, config, images.shape[1], min(images.shape[2:]))
     augment = Augmentation(config.augmentations, channels=images.shape[1], image_size=min(images.shape[2:]))
     scoring = subset(scoring, config.test_images)
     scores = readouts(

@@ -1,0 +1,114 @@
+"""A trained encoder, from a run's folder in one line."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aninfonce._checks import nearest_name
+from aninfonce._runs import read_json, write_json
+from aninfonce.training.checkpoint import load_weights, save_weights
+from aninfonce.training.config import TrainConfig
+from aninfonce.training.module import ContrastiveTask, build_task
+from aninfonce.training.readouts import LAYERS
+
+__all__ = ["MODEL", "WEIGHTS", "Encoder", "load", "save_model"]
+
+WEIGHTS, MODEL = "model.safetensors", "model.json"
+
+
+class Encoder(nn.Module):
+    """What a run has trained, in evaluation mode and without gradients.
+
+    Attributes:
+        config: the run's settings.
+        channels: of the images, 1 or 3.
+        image_size: side of the images the run was trained on, pixels.
+        feature_dim: dimension of the backbone's features.
+        embedding_dim: dimension of the projector's embedding.
+        task: network and objective; `task.objective.concentration` is Λ̂ of an AnInfoNCE run.
+    """
+
+    def __init__(self, task: ContrastiveTask, config: TrainConfig, channels: int, image_size: int) -> None:
+        super().__init__()
+        self.task = task.requires_grad_(False)
+        self.config = config
+        self.channels = channels
+        self.image_size = image_size
+        self.feature_dim: int = task.model.backbone.feature_dim  # type: ignore[assignment, union-attr]
+        self.embedding_dim = config.projector_dim
+        self.eval()
+
+    def forward(self, images: Tensor, layer: str = "backbone") -> Tensor:
+        """Features of images.
+
+        Arguments:
+            images: shape (batch, channels, height, width); uint8, or floating point in [0, 1].
+            layer: "backbone", or "projector": what the objective sees, on the unit sphere.
+
+        Returns:
+            Shape (batch, feature_dim) or (batch, embedding_dim).
+
+        Raises:
+            ValueError: if the images have another shape, or the layer is unknown.
+        """
+        nearest_name("layer", layer, LAYERS)
+        if images.ndim != 4 or images.shape[1] != self.channels:
+            raise ValueError(
+                f"images must have shape (batch, {self.channels}, height, width), got {tuple(images.shape)}"
+            )
+        features, projection = self.task.model(images if images.is_floating_point() else images.float() / 255)
+        found: Tensor = features if layer == "backbone" else F.normalize(projection, dim=1)
+        return found
+
+
+def save_model(folder: Path, task: ContrastiveTask, config: TrainConfig, channels: int, image_size: int) -> None:
+    """Write the weights and what `load` needs besides to the run's folder."""
+    save_weights(folder / WEIGHTS, task)
+    write_json(folder / MODEL, {"config": asdict(config), "channels": channels, "image_size": image_size})
+
+
+def load(run: Path | str, device: str | torch.device = "cpu") -> Encoder:
+    """The encoder of a training run.
+
+    Arguments:
+        run: the run's folder, as `aninfonce train --out` names it.
+        device: where to put it.
+
+    Raises:
+        ValueError: if the folder holds no finished run, or a file in it is damaged.
+        MissingExtraError: if the backbone's library is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from aninfonce.training import TrainConfig, train
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     config = TrainConfig(backbone="small:4", epochs=1, limit=128, device="cpu")
+        ...     _ = train(config, Path(folder))
+        ...     encoder = load(folder)
+        >>> encoder(torch.zeros(2, 1, 16, 16)).shape, encoder(torch.zeros(2, 1, 16, 16), layer="projector").shape
+        (torch.Size([2, 64]), torch.Size([2, 64]))
+    """
+    folder = Path(run)
+    if not (folder / MODEL).is_file():
+        raise ValueError(f"no finished training run at {folder}: expected a folder with {MODEL} and {WEIGHTS}")
+    content = read_json(folder / MODEL)
+    try:
+        settings = dict(content["config"])
+        if settings.get("data_root") is not None:
+            settings["data_root"] = Path(settings["data_root"])
+        config = TrainConfig(**settings)
+        channels, image_size = int(content["channels"]), int(content["image_size"])
+    except (KeyError, TypeError, ValueError) as error:
+        known = ", ".join(field.name for field in fields(TrainConfig))
+        raise ValueError(
+            f"{folder / MODEL} does not describe a model of this version ({error}); settings: {known}"
+        ) from error
+    # Mean and deviation of the images come with the weights.
+    task = build_task(config, channels, image_size, torch.zeros(channels), torch.ones(channels))
+    load_weights(folder / WEIGHTS, task)
+    return Encoder(task, config, channels, image_size).to(device)
