@@ -25,7 +25,7 @@ COLUMNS = (
 class TrainingTask:
     """A training run of a study, in a folder of its own beside the outcomes.
 
-    An interrupted run continues from its checkpoint, of the last whole epoch. The outcome's metrics are those of
+    An interrupted run continues from its newest checkpoint. The outcome's metrics are those of
     `aninfonce.training.train` (its "cpu_seconds": of the last continuation), its details the `history` of the epochs
     and the files that could not be read (`skipped`: path -> reason).
     """

@@ -180,9 +180,8 @@ def fit(
                     )
                     progress.history.append(record)
                     progress.losses = []
-                    write_lines(
-                        folder / LOG, [{"step": r.epoch * steps_per_epoch, **asdict(r)} for r in progress.history]
-                    )
+                    lines = [{"step": r.epoch * steps_per_epoch, **asdict(r)} for r in progress.history]
+                    write_lines(folder / LOG, lines)
                 stopping = stop is not None and stop() and progress.step < steps
                 if last or stopping or time.monotonic() - saved_at >= 60 * config.checkpoint_minutes:
                     save()
