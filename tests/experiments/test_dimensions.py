@@ -54,7 +54,8 @@ def test_the_penalty_is_added_to_the_loss_of_the_anchors():
     x, x_positive = torch.randn(2, 32, 4)
     with torch.no_grad():
         expected = model(x, x_positive) + 0.5 * moment_penalty(model.encoder(x))
-        assert float(model(x, x_positive, 0.5)) == pytest.approx(float(expected), rel=1e-5)
+        model.uniformity_weight = 0.5
+        assert float(model(x, x_positive)) == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(8, 5), (5, 8), (6, 6)])

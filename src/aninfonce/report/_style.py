@@ -33,7 +33,7 @@ LABELS = {
 # Laws of the pairs that a method's name may end with, METHOD-LAW.
 LAWS = {"pose-varies": "pose varies", "colour-varies": "colour varies", "spectrum": "spectrum"}
 # How the value of a swept setting, METHOD-SETTING-VALUE, is written.
-SETTINGS = {"ratio": "ratio", "depth": "depth", "batch": "batch", "negatives": "M ="}
+SETTINGS = {"d": "d =", "ratio": "ratio", "depth": "depth", "batch": "batch", "negatives": "M ="}
 
 
 def label(method: str) -> str:
