@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +41,6 @@ __all__ = [
 RESULTS = "results.json"
 MARKER = "run.json"
 LOCK = ".lock"
-
-_HELD: list[TextIO] = []  # locks last until the process ends, or the file is closed
 
 
 def prepare_folder(
@@ -100,14 +98,14 @@ def _lock(out: Path) -> None:
     """
     if sys.platform == "win32":  # no such locks there
         return
-    handle = (out / LOCK).open("w")
+    # The descriptor stays open: the lock lasts until the process ends.
+    handle = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         # A POSIX lock belongs to the process: the same one may take it again.
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        handle.close()
+        os.close(handle)
         raise ValueError(f"another process is running in the output folder {out}; wait for it, or end it") from error
-    _HELD.append(handle)
 
 
 def _difference(there: object, here: Mapping[str, Any]) -> str:
