@@ -21,7 +21,7 @@ USES = {"first": "family 1 alone", "second": "family 2 alone", "pooled": "both, 
 def ensembles_figure(results: Mapping[str, Any], out: Path) -> list[Path]:
     """A picture of the linear map for every method, then its numbers; returns the files' paths."""
     shown = [method for method in results["config"]["methods"] if results["details"].get(method)]
-    figure, axes = new_figure(len(shown) + 2, width=3.1, height=3.3)
+    figure, axes = new_figure(len(shown) + 2, width=3.1, height=3.3, columns=4)
     for axis, method in zip(axes, shown, strict=False):
         _map_panel(axis, results, method)
     _correlation_panel(axes[-2], results, shown)

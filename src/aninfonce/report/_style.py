@@ -50,11 +50,20 @@ def label(method: str) -> str:
     return LABELS.get(method, method)
 
 
-def new_figure(panels: int, width: float = 4.2, height: float = 3.4) -> tuple[Figure, Sequence[Axes]]:
-    """A figure with that many panels side by side; sizes in inches a panel."""
+def new_figure(
+    panels: int, width: float = 4.2, height: float = 3.4, columns: int | None = None
+) -> tuple[Figure, Sequence[Axes]]:
+    """A figure with that many panels, `columns` side by side (default: all); sizes in inches a panel."""
+    columns = panels if columns is None else min(columns, panels)
+    rows = -(-panels // columns)
     # Not pyplot: no global state, no display, and figures are freed when nobody holds them.
-    figure: Any = require("matplotlib.figure", "app").Figure(figsize=(width * panels, height), layout="constrained")
-    axes = figure.subplots(1, panels, squeeze=False)[0]
+    figure: Any = require("matplotlib.figure", "app").Figure(
+        figsize=(width * columns, height * rows), layout="constrained"
+    )
+    every = figure.subplots(rows, columns, squeeze=False).ravel()
+    for spare in every[panels:]:
+        spare.set_axis_off()
+    axes = every[:panels]
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25, linewidth=0.6)
