@@ -26,6 +26,7 @@ if sys.platform != "win32":
 
 __all__ = [
     "RESULTS",
+    "finite",
     "pack_images",
     "prepare_folder",
     "read_results",
@@ -155,7 +156,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON atomically: a reader sees the old file or the new one, never a half of it."""
-    text = json.dumps(_finite(json.loads(json.dumps(content, default=_plain))), indent=2, allow_nan=False)
+    text = json.dumps(finite(json.loads(json.dumps(content, default=_plain))), indent=2, allow_nan=False)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("w") as file:
         file.write(text)
@@ -167,7 +168,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write JSON lines, one a row; atomically, as `write_json`."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text("".join(json.dumps(_finite(row), allow_nan=False) + "\n" for row in rows))
+    temporary.write_text("".join(json.dumps(finite(row), allow_nan=False) + "\n" for row in rows))
     temporary.replace(path)
 
 
@@ -219,14 +220,14 @@ def _plain(value: object) -> object:
     raise TypeError(f"cannot write {type(value).__name__} as JSON")
 
 
-def _finite(value: Any) -> Any:
-    """NaN and infinity are not JSON: they become null."""
+def finite(value: Any) -> Any:
+    """The value for JSON. NaN and infinity are not JSON: they become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value
 
 

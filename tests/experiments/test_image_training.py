@@ -156,7 +156,7 @@ def test_an_interrupted_training_continues_in_its_folder(tmp_path, monkeypatch):
     assert len(CheckpointStore(checkpoints).latest().progress["history"]) == 2
     assert "seed-3" in checkpoints.parent.name
     with monkeypatch.context() as patched:  # what is trained is not trained again
-        patched.setattr("aninfonce.training.loop.two_views", broken)
+        patched.setattr("aninfonce.training.loop._backward", broken)
         continued = task.run(3, Place("cpu", tmp_path / "b"))
     for name, value in whole.metrics.items():
         if name not in ("cpu_seconds", "images_per_second"):

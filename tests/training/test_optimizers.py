@@ -100,8 +100,8 @@ def test_training_falls_and_resumes_where_it_stood(tmp_path, images, optimizer, 
     (tmp_path / "b").mkdir()
     unbroken, history = fit(config, images, tmp_path / "a")
 
-    def stop(step, *_):
-        if step == 5:  # inside an epoch
+    def stop(record):
+        if record.step == 5:  # inside an epoch
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -9,8 +9,9 @@ import torch
 from aninfonce.data import Augmentation, load_images
 from aninfonce.objectives import AnInfoNCE, InfoNCE
 from aninfonce.training import TrainConfig, encode, fit, readouts, train
+from aninfonce.training.batches import Batch, views_of_pieces
 from aninfonce.training.checkpoint import load_weights, save_weights
-from aninfonce.training.loop import make_task, two_views
+from aninfonce.training.loop import make_task
 from aninfonce.training.optimizers import learning_rate_factor, make_optimizer
 from aninfonce.training.run import splits
 
@@ -109,14 +110,20 @@ def test_the_learning_rate_rises_and_falls():
 
 
 def test_views_are_of_the_same_images_and_differ(digits):
-    images = digits.train.images[:4]
     augment = Augmentation("crop-flip", channels=1, image_size=16)
-    views = two_views(images, augment, torch.Generator().manual_seed(0))
+
+    def views_of(images, pieces=1):
+        batch = Batch(torch.arange(4), images, torch.arange(4), 4)
+        return views_of_pieces(batch, augment, torch.Generator().manual_seed(0), pieces)
+
+    views = views_of(digits.train.images[:4])(0)
     assert views.shape == (8, 1, 16, 16)
     assert not torch.equal(views[:4], views[4:])
     constant = torch.arange(4, dtype=torch.uint8)[:, None, None, None].expand(4, 1, 16, 16) * 50
-    views = two_views(constant, augment, torch.Generator().manual_seed(0))
-    torch.testing.assert_close(views.mean((1, 2, 3)) * 255, torch.tensor([0.0, 50, 100, 150] * 2))
+    means = views_of(constant)(0).mean((1, 2, 3)) * 255
+    torch.testing.assert_close(means, torch.tensor([0.0, 50, 100, 150] * 2))
+    pieces = views_of(digits.train.images[:4], pieces=2)
+    torch.testing.assert_close(torch.cat([pieces(0)[:2], pieces(1)[:2], pieces(0)[2:], pieces(1)[2:]]), views)
 
 
 def test_validation_and_limit_never_touch_the_test_images(digits):

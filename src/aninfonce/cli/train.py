@@ -13,11 +13,15 @@ from aninfonce import report
 from aninfonce._progress import Progress
 from aninfonce._runs import prepare_folder, read_results, write_results
 from aninfonce.cli._common import finish
+from aninfonce.cli._processes import counted, ending_together
 from aninfonce.data import ImageDataset
-from aninfonce.training import EpochRecord, TrainConfig
+from aninfonce.training import EpochRecord, Processes, StepRecord, TrainConfig, TrainResult
 from aninfonce.training import train as train_encoder
 
 __all__ = ["compare", "train"]
+
+# Where and with how many processes it is computed: a run may go on elsewhere.
+_WHERE = ("device", "devices", "nodes", "strategy", "decode_workers")
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,31 @@ def train(
 ) -> None:
     """Train an encoder on images, then read classes and augmentation parameters from backbone and projector.
 
+    Several processes: --devices and --nodes, or under torchrun or SLURM's srun, which are found.
+
     Args:
         flags: the settings.
         out: folder for results.json, the weights and the figure; default runs/DATA-METHOD-seed-SEED.
         overwrite: replace a run that is in the output folder.
         resume: continue a run that is in the output folder.
     """
-    config = flags.checked()
+    config = counted(flags.checked())
     source = config.data.replace(":", "-").replace("/", "-")
     folder = out or Path("runs") / f"{source}-{config.method}-seed-{config.seed}"
-    prepare_folder(folder, {"command": "train", **asdict(config)}, overwrite=overwrite, resume=resume)
+    settings = {"command": "train", **{k: v for k, v in asdict(config).items() if k not in _WHERE}}
+    processes = Processes(config)
+    with ending_together(processes):
+        processes.first(lambda: prepare_folder(folder, settings, overwrite=overwrite, resume=resume))
+        with terminated() as stop:
+            result = _train(config, folder, processes, stop)
+        if processes.rank == 0:
+            finish(folder, report.training_table(result.as_json()), report.training_figure(result.as_json(), folder))
+
+
+def _train(config: TrainConfig, folder: Path, processes: Processes, stop: Callable[[], bool]) -> TrainResult:
+    """The training; the first process shows how it goes."""
+    if processes.rank:
+        return train_encoder(config, folder, processes=processes, stop=stop)
     with Progress(f"{config.method} on {config.data}") as progress:
 
         def on_data(dataset: ImageDataset) -> None:
@@ -58,8 +77,12 @@ def train(
             skipped = f", {len(dataset.skipped)} skipped as unreadable" if dataset.skipped else ""
             progress.say(f"{len(dataset.train)} training and {len(dataset.test)} test images{skipped}")
 
-        def on_step(step: int, steps: int, loss: float) -> None:
-            progress.step(step, f"loss {loss:.3f}", total=steps, aloud=False)
+        def on_step(now: StepRecord) -> None:
+            note = (
+                f"loss {now.loss:.3f}, Hit@1 {now.hit_at_1:.2f}, rank {now.effective_rank:.1f}, "
+                f"{now.images_per_second:.0f} images/s"
+            )
+            progress.step(now.step, note, total=now.steps, aloud=False)
 
         def on_epoch(record: EpochRecord) -> None:
             progress.say(
@@ -68,17 +91,16 @@ def train(
                 quiet=True,
             )
 
-        with terminated() as stop:
-            result = train_encoder(
-                config,
-                folder,
-                on_data=on_data,
-                on_step=on_step,
-                on_epoch=on_epoch,
-                on_warning=lambda line: progress.say(f"warning: {line}"),
-                stop=stop,
-            )
-    finish(folder, report.training_table(result.as_json()), report.training_figure(result.as_json(), folder))
+        return train_encoder(
+            config,
+            folder,
+            processes=processes,
+            on_data=on_data,
+            on_step=on_step,
+            on_epoch=on_epoch,
+            on_warning=lambda line: progress.say(f"warning: {line}"),
+            stop=stop,
+        )
 
 
 @contextmanager

@@ -72,6 +72,6 @@ class Cifar10(ImageTraining):
             epochs=1,
             warmup_epochs=0.5,
             batch_size=32,
-            precision="32-true",
+            precision="32",
         )
         return replace(self, seeds=1, settings=small)

@@ -82,6 +82,6 @@ class ImageNet(ImageTraining):
             epochs=1,
             warmup_epochs=0.5,
             batch_size=16,
-            precision="32-true",
+            precision="32",
         )
         return replace(self, seeds=1, settings=small)

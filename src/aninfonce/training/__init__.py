@@ -2,15 +2,20 @@
 
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.encoder import Encoder, load
-from aninfonce.training.loop import EpochRecord, fit
+from aninfonce.training.loop import fit
+from aninfonce.training.processes import Processes
 from aninfonce.training.readouts import encode, readouts
+from aninfonce.training.records import EpochRecord, StepRecord
 from aninfonce.training.run import TrainResult, train
-from aninfonce.training.stopping import PreemptedError
+from aninfonce.training.stopping import ElsewhereError, PreemptedError
 
 __all__ = [
+    "ElsewhereError",
     "Encoder",
     "EpochRecord",
     "PreemptedError",
+    "Processes",
+    "StepRecord",
     "TrainConfig",
     "TrainResult",
     "encode",

@@ -11,7 +11,8 @@ from aninfonce._checks import nearest_name
 __all__ = ["OBJECTIVES", "TrainConfig"]
 
 OBJECTIVES = ("infonce", "aninfonce")
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+PRECISIONS = ("32", "64", "bf16-mixed", "16-mixed")
+STRATEGIES = ("ddp", "fsdp")
 OPTIMIZERS = ("adamw", "sgd", "lars")
 RATE_RULES = ("constant", "linear", "sqrt")
 
@@ -55,7 +56,15 @@ class TrainConfig:
             old; 0: after every step.
         seed: of everything random.
         device: auto, cpu, cuda.
-        precision: 32-true, bf16-mixed, 16-mixed.
+        precision: 32, bf16-mixed, 16-mixed; 64 where exactness matters more than speed.
+        devices: processes on each machine, one a device; under torchrun and SLURM what these have started.
+        nodes: machines; likewise.
+        strategy: of several processes: ddp (each has the whole network), fsdp (each has a part of every layer).
+        accumulate: pieces in which each process computes its part of the batch, to save memory; gradient and loss are
+            those of the whole batch (cached gradients; Gao et al. 2021).
+        sync_batch_norm: with several processes, normalise over the whole batch and not over each one's part.
+        ema: decay of the moving average of the weights, in (0, 1), which then is what is read out and saved; 0: none.
+        log_every: a line in log.jsonl every so many steps, besides that of every epoch.
     """
 
     data: str = "digits"
@@ -88,7 +97,14 @@ class TrainConfig:
     checkpoint_minutes: float = 10.0
     seed: int = 0
     device: str = "auto"
-    precision: str = "32-true"
+    precision: str = "32"
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "ddp"
+    accumulate: int = 1
+    sync_batch_norm: bool = True
+    ema: float = 0.0
+    log_every: int = 50
 
     def __post_init__(self) -> None:
         nearest_name("objective", self.objective, OBJECTIVES)
@@ -96,6 +112,19 @@ class TrainConfig:
         nearest_name("device", self.device, ("auto", "cpu", "cuda"))
         nearest_name("optimizer", self.optimizer, OPTIMIZERS)
         nearest_name("rate_rule", self.rate_rule, RATE_RULES)
+        nearest_name("strategy", self.strategy, STRATEGIES)
+        for name in ("devices", "nodes", "accumulate", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.batch_size < self.devices * self.nodes * self.accumulate:
+            raise ValueError(
+                f"a batch of {self.batch_size} cannot be cut into {self.devices * self.nodes} processes × "
+                f"{self.accumulate} pieces"
+            )
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must be in [0, 1), got {self.ema}")
+        if self.strategy == "fsdp" and self.optimizer == "lars":
+            raise ValueError("lars needs the norms of whole layers, of which fsdp leaves each process a part; use ddp")
         for name in ("epochs", "projector_dim", "projector_hidden", "readout_images", "class_images", "test_images"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -5,49 +5,33 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from aninfonce import metrics
-from aninfonce._extras import require
-from aninfonce._runs import write_lines
 from aninfonce.data import Augmentation, ImageFiles, Images, read_batches
-from aninfonce.objectives import AnInfoNCE
-from aninfonce.training.checkpoint import restore, state_of
+from aninfonce.training.batches import Batch, epoch_batches, views_of_pieces
+from aninfonce.training.checkpoint import restore, state_of, weights_of
 from aninfonce.training.config import TrainConfig
+from aninfonce.training.gradient_cache import cached_backward, has_batch_norm
+from aninfonce.training.journal import Journal
 from aninfonce.training.module import ContrastiveTask, build_task
 from aninfonce.training.optimizers import learning_rate_factor, make_optimizer
+from aninfonce.training.processes import Processes
 from aninfonce.training.randomness import generator_at
+from aninfonce.training.records import EpochRecord, Meter, StepRecord, concentration_of
 from aninfonce.training.stopping import PreemptedError
 from aninfonce.training.store import CheckpointStore
+from aninfonce.training.sync_batch_norm import synchronize_batch_norm
+from aninfonce.training.weight_average import WeightAverage
 
-__all__ = ["CHECKPOINTS", "LOG", "EpochRecord", "fit", "make_task"]
+__all__ = ["CHECKPOINTS", "fit", "make_task"]
 
-CHECKPOINTS, LOG = "checkpoints", "log.jsonl"
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """How one epoch went.
-
-    Attributes:
-        epoch: counted from 1.
-        loss: mean over the epoch's steps, nats.
-        hit_at_1: share of the last batch's anchors whose positive is the nearest of the other views.
-        effective_rank: of the last batch's embeddings (RankMe).
-        images_per_second: images (not views) through the epoch, wall clock.
-        concentration: Λ̂, sorted; for InfoNCE the one number 1/(2τ).
-    """
-
-    epoch: int
-    loss: float
-    hit_at_1: float
-    effective_rank: float
-    images_per_second: float
-    concentration: list[float]
+CHECKPOINTS = "checkpoints"
 
 
 def make_task(config: TrainConfig, images: Images) -> ContrastiveTask:
@@ -85,111 +69,212 @@ def fit(
     images: Images,
     folder: Path,
     *,
-    on_step: Callable[[int, int, float], None] | None = None,
+    processes: Processes | None = None,
+    examine: Callable[[ContrastiveTask, int], dict[str, float]] | None = None,
+    on_step: Callable[[StepRecord], None] | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
     on_warning: Callable[[str], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> tuple[ContrastiveTask, list[EpochRecord]]:
     """Train, from the folder's newest whole checkpoint if there is one: on a CPU bit for bit as if never interrupted.
 
+    Several processes compute what one would, each a part of every batch; the network's and the objective's gradients
+    are those of the whole batch. Only the first one writes; all must see the folder.
+
     Arguments:
         config: the settings.
         images: the training images, uint8, shape (n, channels, height, width), in memory or in files.
         folder: existing folder of the run; the checkpoints go to `checkpoints` in it, and `log.jsonl` gets a line an
-            epoch: its record, and the step.
-        on_step: called after every step with (step, steps, loss).
+            epoch (its record, and the step) and lines in between.
+        processes: this one and the others; default: those that the settings name are started.
+        examine: called by the first process after every epoch with (the encoder as it would be saved, the epoch);
+            what it returns becomes part of the record. It must leave the global random state as it is.
+        on_step: called after every step.
         on_epoch: called after every epoch.
-        on_warning: called with a line for every damaged checkpoint that was passed over.
+        on_warning: called with a line for every damaged checkpoint that was passed over, and the like.
         stop: asked after every step whether to stop there.
 
     Returns:
-        The trained network and objective, in evaluation mode, and a record of every epoch.
+        The trained network and objective, in evaluation mode (with `ema` the averaged weights), and a record of every
+        epoch.
 
     Raises:
         ValueError: if there are fewer images than one batch holds, no two of a batch can be read, or all checkpoints
             are damaged or belong to another network.
         FloatingPointError: if the loss is no longer finite; the checkpoint before stays.
-        PreemptedError: if `stop` said so; a checkpoint of that step is written.
+        PreemptedError: if `stop` said so, in any process; a checkpoint of that step is written.
+        ElsewhereError: if another process has failed.
         OSError: if a checkpoint cannot be written; the one before stays.
         MissingExtraError: if lightning-fabric is not installed.
     """
     if len(images) < config.batch_size:
         raise ValueError(f"a batch of {config.batch_size} needs as many training images, got {len(images)}")
-    fabric = require("lightning_fabric", "app").Fabric(accelerator=config.device, devices=1, precision=config.precision)
+    processes = Processes(config) if processes is None else processes
+    fabric = processes.fabric
     task = make_task(config, images)
+    if processes.world > 1 and config.sync_batch_norm:
+        synchronize_batch_norm(task, processes.device)
+    wrapped = fabric.setup_module(task)
+    for name in ("embed", "contrast", "surrogate"):
+        wrapped.mark_forward_method(name)
     optimizer = make_optimizer(task, config)
-    wrapped, optimizer = fabric.setup(task, optimizer)
+    stepper = fabric.setup_optimizers(optimizer)
+    average = WeightAverage(task, config.ema) if config.ema else None
+    scaler = getattr(fabric.strategy.precision, "scaler", None)
     if isinstance(images, Tensor):
-        images = images.to(fabric.device)
+        images = images.to(processes.device)
     augment = Augmentation(config.augmentations, channels=images.shape[1], image_size=min(images.shape[2:]))
     steps_per_epoch = len(images) // config.batch_size
     steps = config.epochs * steps_per_epoch
+    warn = on_warning if on_warning is not None else lambda line: None
+    if config.accumulate > 1 and has_batch_norm(task):
+        warn("with --accumulate, batch normalisation takes its statistics from each piece, not from the whole batch")
+
     store, progress = CheckpointStore(folder / CHECKPOINTS), _Progress()
-    # Layers that drop paths at random draw from the global generators: seeded here, and given back as they were.
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(config.seed)
-        # After the weights went to their device: the optimiser's state is put where they are.
-        found = store.latest()
-        for reason in store.damaged.values():
-            if on_warning is not None:
-                on_warning(f"{reason}; going on from the checkpoint before")
-        if found is not None:
-            restore(found, task, optimizer)
-            records = [EpochRecord(**record) for record in found.progress["history"]]
-            progress = _Progress(found.step, list(found.progress["losses"]), records)
+    found = store.latest()
+    for reason in store.damaged.values():
+        warn(f"{reason}; going on from the checkpoint before")
+    if found is not None:
+        restore(found, task, optimizer, average, scaler)
+        records = [EpochRecord(**record) for record in found.progress["history"]]
+        progress = _Progress(found.step, list(found.progress["losses"]), records)
+    journal = _journal(folder, progress, steps_per_epoch) if processes.rank == 0 else None
+    saved_at = time.monotonic()
+    meter = Meter(config.batch_size)
+
+    def save() -> None:
+        nonlocal saved_at
+        content = {"losses": progress.losses, "history": [asdict(record) for record in progress.history]}
+        tensors = state_of(task, optimizer, average, scaler)
+        processes.first(lambda: store.save(progress.step, tensors, content))
         saved_at = time.monotonic()
 
-        def save() -> None:
-            nonlocal saved_at
-            content = {"losses": progress.losses, "history": [asdict(record) for record in progress.history]}
-            store.save(progress.step, state_of(task, optimizer), content)
-            saved_at = time.monotonic()
+    def write(line: dict[str, Any]) -> None:
+        if journal is not None:
+            journal.write(line)
+            fabric.log_dict(_scalars(line), step=line["step"])
 
+    # Layers that drop paths at random draw from the global generators: seeded here, and given back as they were.
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         while progress.step < steps:
             wrapped.train()
             epoch, first = divmod(progress.step, steps_per_epoch)
-            started = time.perf_counter()
-            order = torch.randperm(len(images), generator=generator_at(config.seed, "order", epoch))
-            batches = torch.split(order, config.batch_size)[first:steps_per_epoch]
-            for places, batch in read_batches(images, batches, fabric.device):
-                if len(places) < 2:
-                    raise ValueError("a batch has a single image that can be read, which has no negatives")
+            meter.restart()
+            for batch in epoch_batches(config, images, processes, epoch, first):
                 for group in optimizer.param_groups:
                     group["lr"] = group["peak"] * learning_rate_factor(progress.step, steps, config.warmup)
-                views = two_views(batch, augment, generator_at(config.seed, "views", progress.step))
-                loss, u, v = wrapped(views)
-                if not math.isfinite(loss.item()):
-                    raise FloatingPointError(_diverged(loss.item(), progress.step, images, places, store))
-                optimizer.zero_grad()
-                fabric.backward(loss)
-                optimizer.step()
+                stepper.zero_grad()
+                loss, u, v = _backward(config, processes, wrapped, augment, batch, progress.step)
+                value = loss.item()
+                if not math.isfinite(value):
+                    raise FloatingPointError(_diverged(value, progress.step, images, batch.places, store))
+                stepper.step()
+                if average is not None:
+                    average.update()
                 progress.step += 1
-                progress.losses.append(loss.item())
-                if on_step is not None:
-                    on_step(progress.step, steps, loss.item())
+                progress.losses.append(value)
                 last = progress.step % steps_per_epoch == 0
+                meter.step(u, v, exact=last)
+                now = StepRecord(
+                    progress.step,
+                    steps,
+                    value,
+                    optimizer.param_groups[0]["lr"],
+                    meter.images_per_second,
+                    meter.hit_at_1,
+                    meter.effective_rank,
+                )
+                if on_step is not None:
+                    on_step(now)
+                if progress.step % config.log_every == 0:
+                    names = ("step", "loss", "learning_rate", "images_per_second")
+                    write({name: getattr(now, name) for name in names})
                 if last:
-                    seconds = time.perf_counter() - started
                     record = EpochRecord(
                         epoch=epoch + 1,
                         loss=sum(progress.losses) / steps_per_epoch,
-                        hit_at_1=metrics.hit_at_k(u.detach().float(), v.detach().float(), 1),
-                        effective_rank=metrics.effective_rank(u.detach().float()),
-                        images_per_second=len(batches) * config.batch_size / seconds,
+                        hit_at_1=meter.hit_at_1,
+                        effective_rank=meter.effective_rank,
+                        images_per_second=meter.images_per_second,
                         concentration=concentration_of(task),
+                        readouts=_examined(config, images, processes, task, average, examine, epoch + 1),
                     )
                     progress.history.append(record)
                     progress.losses = []
-                    lines = [{"step": r.epoch * steps_per_epoch, **asdict(r)} for r in progress.history]
-                    write_lines(folder / LOG, lines)
-                stopping = stop is not None and stop() and progress.step < steps
-                if last or stopping or time.monotonic() - saved_at >= 60 * config.checkpoint_minutes:
+                    write({"step": progress.step, **asdict(record)})
+                due = processes.rank == 0 and time.monotonic() - saved_at >= 60 * config.checkpoint_minutes
+                stopping, due = processes.any(stop is not None and stop(), due)
+                stopping = stopping and progress.step < steps
+                if last or stopping or due:
                     save()
                 if stopping:
                     raise PreemptedError(f"stopped after step {progress.step} of {steps}, where its checkpoint is")
                 if last and on_epoch is not None:
                     on_epoch(record)
-    return task.eval(), progress.history
+    if average is not None:
+        average.apply()
+    return _whole(config, images, task).eval(), progress.history
+
+
+def _backward(
+    config: TrainConfig, processes: Processes, wrapped: Any, augment: Augmentation, batch: Batch, step: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradient of one batch's loss, added to the parameters'; the loss, and the embeddings of the two views."""
+    views = views_of_pieces(batch, augment, generator_at(config.seed, "views", step), config.accumulate)
+
+    def seeded(piece: int) -> Tensor:
+        purpose = f"layers of process {processes.rank}, piece {piece}"
+        torch.manual_seed(generator_at(config.seed, purpose, step).initial_seed())
+        return views(piece)
+
+    if config.accumulate > 1:
+        return cached_backward(processes.fabric, wrapped, config.accumulate, seeded)
+    loss, u, v = wrapped(seeded(0))
+    if math.isfinite(loss.item()):
+        processes.fabric.backward(loss)
+    return loss, u, v
+
+
+def _examined(
+    config: TrainConfig,
+    images: Images,
+    processes: Processes,
+    task: ContrastiveTask,
+    average: WeightAverage | None,
+    examine: Callable[[ContrastiveTask, int], dict[str, float]] | None,
+    epoch: int,
+) -> dict[str, float]:
+    """What `examine` says, in the first process."""
+    if examine is None:
+        return {}
+    with nullcontext() if average is None else average.applied():
+        whole = _whole(config, images, task)
+        return processes.first(lambda: examine(whole, epoch)) or {}
+
+
+def _whole(config: TrainConfig, images: Images, task: ContrastiveTask) -> ContrastiveTask:
+    """The task with whole parameters: itself, or if it is sharded a copy in every process."""
+    if config.strategy != "fsdp" or config.devices * config.nodes == 1:
+        return task
+    weights = weights_of(task)
+    copy = make_task(config, images)
+    copy.load_state_dict(weights)
+    return copy.to(next(iter(weights.values())).device)
+
+
+def _journal(folder: Path, progress: _Progress, steps_per_epoch: int) -> Journal:
+    epochs = [{"step": record.epoch * steps_per_epoch, **asdict(record)} for record in progress.history]
+    return Journal(folder, progress.step, epochs)
+
+
+def _scalars(line: dict[str, Any]) -> dict[str, float]:
+    """A line of the log as loggers take it: numbers by name; of Λ̂ the ends and the middle."""
+    found = {name: value for name, value in line.items() if isinstance(value, (int, float)) and name != "step"}
+    if "concentration" in line:
+        ordered = line["concentration"]
+        for name, value in (("min", ordered[0]), ("median", ordered[len(ordered) // 2]), ("max", ordered[-1])):
+            found[f"concentration/{name}"] = value
+    return {**found, **line.get("readouts", {})}
 
 
 def _diverged(loss: float, step: int, images: Images, places: Tensor, store: CheckpointStore) -> str:
@@ -201,20 +286,5 @@ def _diverged(loss: float, step: int, images: Images, places: Tensor, store: Che
     kept = f"the checkpoint of step {store.steps[-1]} is in {store.folder}" if store.steps else "there is no checkpoint"
     return (
         f"the loss is {loss} at step {step}; {kept}.{files} A smaller --rate or --concentration-rate may help, or "
-        "--precision 32-true."
+        "--precision 32."
     )
-
-
-def two_views(images: Tensor, augment: Augmentation, generator: torch.Generator) -> Tensor:
-    """Two independently augmented views, shape (2n, …): the first views, then the second ones."""
-    parameters = augment.draw(2 * len(images), generator=generator).to(images.device)
-    return augment.apply(torch.cat([images, images]), parameters)
-
-
-def concentration_of(task: ContrastiveTask) -> list[float]:
-    """Λ̂ in ascending order, or InfoNCE's one number 1/(2τ)."""
-    objective = task.objective
-    if isinstance(objective, AnInfoNCE):
-        ordered: list[float] = objective.concentration.detach().cpu().sort().values.tolist()
-        return ordered
-    return [0.5 / objective.temperature.item()]

@@ -27,9 +27,24 @@ class ContrastiveTask(nn.Module):
 
     def forward(self, views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The loss of a batch whose first half holds the first views, and the two halves' projections."""
-        _, projection = self.model(views)
-        u, v = projection.chunk(2)
-        return self.objective(u, v), u, v
+        u, v = self.embed(views).chunk(2)
+        return self.contrast(u, v), u, v
+
+    def embed(self, views: Tensor) -> Tensor:
+        """The projections of a batch."""
+        projection: Tensor = self.model(views)[1]
+        return projection
+
+    def contrast(self, u: Tensor, v: Tensor) -> Tensor:
+        """The loss of two views' projections."""
+        loss: Tensor = self.objective(u, v)
+        return loss
+
+    def surrogate(self, views: Tensor, gradient: Tensor) -> Tensor:
+        """A scalar whose gradient by the weights is that of any loss with this gradient by the projections."""
+        carried = (self.embed(views).float() * gradient).sum()
+        # The objective's own gradient is there already, but data parallelism wants to see every parameter.
+        return carried + sum(0.0 * p.sum() for p in self.objective.parameters())
 
 
 def make_objective(config: TrainConfig) -> InfoNCE | AnInfoNCE:

@@ -15,8 +15,10 @@ from aninfonce._runs import write_results
 from aninfonce.data import Augmentation, ImageDataset, ImageFiles, load_images
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.encoder import save_model
-from aninfonce.training.loop import EpochRecord, fit
+from aninfonce.training.loop import fit
+from aninfonce.training.processes import Processes
 from aninfonce.training.readouts import Labelled, readouts
+from aninfonce.training.records import EpochRecord, StepRecord
 
 __all__ = ["TrainResult", "train"]
 
@@ -58,8 +60,9 @@ def train(
     config: TrainConfig,
     out: Path,
     *,
+    processes: Processes | None = None,
     on_data: Callable[[ImageDataset], None] | None = None,
-    on_step: Callable[[int, int, float], None] | None = None,
+    on_step: Callable[[StepRecord], None] | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
     on_warning: Callable[[str], None] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -69,25 +72,42 @@ def train(
     Arguments:
         config: the settings.
         out: existing folder of the run; a checkpoint in it is continued from.
+        processes: this one and the others; default: those that the settings name are started.
         on_data: called with the loaded data set.
-        on_step: called after every step with (step, steps, loss).
+        on_step: called after every step.
         on_epoch: called after every epoch.
         on_warning: called with what was mended by itself, see `fit`.
         stop: asked after every step whether to stop there.
+
+    Returns:
+        The result; in other processes than the first one without metrics, since they read nothing out.
 
     Raises:
         ValueError: if the data cannot be had, or the training fails (see `fit` also for the other errors).
         MissingExtraError: if a package of an extra is missing.
     """
     started, cpu_started = time.perf_counter(), time.process_time()
-    dataset = load_images(
-        config.data, config.data_root, image_size=config.image_size, decode_workers=config.decode_workers
-    )
+    processes = Processes(config) if processes is None else processes
+    # One after the other: the first may have to download what the others then find.
+    dataset = processes.first(lambda: _load(config)) or _load(config)
     if on_data is not None:
         on_data(dataset)
     fitting, scoring = splits(config, dataset)
-    task, history = fit(config, fitting[0], out, on_step=on_step, on_epoch=on_epoch, on_warning=on_warning, stop=stop)
     images = fitting[0]
+    task, history = fit(
+        config,
+        images,
+        out,
+        processes=processes,
+        on_step=on_step,
+        on_epoch=on_epoch,
+        on_warning=on_warning,
+        stop=stop,
+    )
+    if processes.rank:
+        return TrainResult(
+            config, {}, history, time.perf_counter() - started, time.process_time() - cpu_started, dataset.skipped
+        )
     save_model(out, task, config, images.shape[1], min(images.shape[2:]))
     augment = Augmentation(config.augmentations, channels=images.shape[1], image_size=min(images.shape[2:]))
     scoring = subset(scoring, config.test_images)
@@ -118,6 +138,12 @@ def train(
     )
     write_results(out, result.as_json())
     return result
+
+
+def _load(config: TrainConfig) -> ImageDataset:
+    return load_images(
+        config.data, config.data_root, image_size=config.image_size, decode_workers=config.decode_workers
+    )
 
 
 def splits(config: TrainConfig, dataset: ImageDataset) -> tuple[Labelled, Labelled]:

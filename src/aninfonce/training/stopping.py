@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["PreemptedError"]
+__all__ = ["ElsewhereError", "PreemptedError"]
 
 
 class PreemptedError(Exception):
     """The run was asked to stop: its checkpoint is written, and it can be continued from there."""
+
+
+class ElsewhereError(RuntimeError):
+    """Another process of the run has failed, and says why itself."""
