@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import tempfile
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from PIL import Image, ImageFilter, ImageOps
@@ -21,9 +23,12 @@ from _losses_contenders import Loss, solo_learn
 from aninfonce.data import PRESETS, load_images
 from aninfonce.models import Projector, SmallConvNet
 from aninfonce.training import TrainConfig, fit
+from aninfonce.training.memory import keep_freed_memory
 
 TEMPERATURE = 0.2
 HIDDEN, DIM = 256, 64  # of the projector
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,7 @@ def ours(task: Task, on_first_step: Callable[[], None] | None = None) -> Reading
         batch_size=task.batch,
         device="cpu",
     )
+    keep_freed_memory()  # as the command does: for this process, see `in_a_process`
     clock = Clock(on_first_step)
     with tempfile.TemporaryDirectory() as folder:
         fit(config, task.images, Path(folder), on_step=clock.step)
@@ -219,6 +225,26 @@ def _train(
         optimizer.zero_grad()
         clock.step()
     return clock.reading(task.batch)
+
+
+def in_a_process(run: Callable[[], Result]) -> Result:
+    """The result of a run in a process of its own: no contender inherits another's caches, threads or allocator.
+
+    Raises:
+        RuntimeError: if the process ends without a result.
+    """
+    fork = multiprocessing.get_context("fork")  # the children share the imports, which take seconds
+    receiver, sender = fork.Pipe(duplex=False)
+    child = fork.Process(target=lambda: sender.send(run()))
+    child.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError as error:
+        child.join()
+        raise RuntimeError(f"a run ended with exit code {child.exitcode}: its error is above") from error
+    finally:
+        child.join()
 
 
 OURS = "aninfonce"

@@ -3,17 +3,17 @@
     python benchmarks/training.py [--data-root DIR] [--steps 8] [--rounds 5] [--out benchmarks/results/training.json]
     python benchmarks/training.py --show [--markdown]     # the tables of an earlier run
 
-The same images, backbone (`small`), projector and batch; CPU, one thread, no worker processes, wall clock from the end
-of the first step. The rounds are interleaved, the order within each is random, and what counts is the median over the
-rounds of the ratio to the round's fastest peer; the same by the process's CPU time, which other jobs on the machine
-disturb less, stands beside it. A second reading gives the peers one worker process, hence a second core; our images are
-in memory and augmented in batches, so our loop has none.
+The same images, backbone (`small`), projector and batch; CPU, one thread, every run in a process of its own without
+workers, wall clock from the end of the first step. The rounds are interleaved, the order within each is random, and
+what counts is the median over the rounds of the ratio to the round's fastest peer; the same by the process's CPU time,
+which other jobs on the machine disturb less, stands beside it. A second reading gives the peers one worker process,
+hence a second core; our images are in memory and augmented in batches, so our loop has none.
 
-Ours is `aninfonce.training.fit` with its default optimiser (AdamW), its metrics, its log and its checkpoint at the end
-of the epoch, which the peers do not write. Theirs are the loops of their documentation: torch's DataLoader, PIL images
-augmented one at a time, each view through the network on its own, SGD. solo-learn pins a PyTorch of 2021: its loss
-alone is loaded (`pip install --no-deps solo-learn`), its pipeline written down from its CIFAR recipe, and its online
-classifier, LARS and Lightning's Trainer are left out, which would only slow it down.
+Ours is what `aninfonce train` runs, `fit` with its default optimiser (AdamW), its metrics, its log and its checkpoint
+at the end of the epoch, which the peers do not write. Theirs are the loops of their documentation: torch's DataLoader,
+PIL images augmented one at a time, each view through the network on its own, SGD. solo-learn pins a PyTorch of 2021:
+its loss alone is loaded (`pip install --no-deps solo-learn`), its pipeline written down from its CIFAR recipe, and its
+online classifier, LARS and Lightning's Trainer are left out, which would only slow it down.
 
 Augmentations: our presets, in the peers' own terms. They differ where options do not reach: torchvision shuffles the
 order of the colour operations, crops bilinearly (solo-learn: bicubically) with antialiasing, lets aspect ratios vary
@@ -38,7 +38,17 @@ from rich.console import Console
 from rich.table import Table
 
 from _training_bars import bars, ratio
-from _training_contenders import OURS, PEERS, TEMPERATURE, Task, colour_images, fashion_images, ours, why_absent
+from _training_contenders import (
+    OURS,
+    PEERS,
+    TEMPERATURE,
+    Task,
+    colour_images,
+    fashion_images,
+    in_a_process,
+    ours,
+    why_absent,
+)
 from _training_parts import Stopwatch, shares, watching
 from losses import machine, versions
 
@@ -79,7 +89,7 @@ def measure(
     by_cpu: dict[str, list[float]] = {name: [] for name in (OURS, *PEERS) if name in runs}
     for number in range(rounds):
         for name in order.sample(list(runs), len(runs)):
-            reading = runs[name]()
+            reading = in_a_process(runs[name])
             found[name].append(reading.images / reading.seconds)
             if name in by_cpu:
                 by_cpu[name].append(reading.images / reading.cpu_seconds)
@@ -90,12 +100,14 @@ def measure(
 
 def parts_of(task: Task, rounds: int) -> dict[str, float]:
     """Shares of a step's time, the median over the rounds; from the end of the first step on."""
-    found = []
-    for _ in range(rounds):
+
+    def once() -> dict[str, float]:
         watch = Stopwatch()
         with watching(watch):
             ours(task, on_first_step=watch.restart)
-        found.append(shares(watch))
+        return shares(watch)
+
+    found = [in_a_process(once) for _ in range(rounds)]
     return {part: statistics.median(each[part] for each in found) for part in found[0]}
 
 

@@ -16,6 +16,7 @@ from aninfonce.cli._common import finish
 from aninfonce.data import ImageDataset
 from aninfonce.training import EpochRecord, TrainConfig
 from aninfonce.training import train as train_encoder
+from aninfonce.training.memory import keep_freed_memory
 
 __all__ = ["compare", "train"]
 
@@ -47,6 +48,7 @@ def train(
         resume: continue a run that is in the output folder.
     """
     config = flags.checked()
+    keep_freed_memory()
     source = config.data.replace(":", "-").replace("/", "-")
     folder = out or Path("runs") / f"{source}-{config.method}-seed-{config.seed}"
     prepare_folder(folder, {"command": "train", **asdict(config)}, overwrite=overwrite, resume=resume)
