@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from _pages import filled, table
 from _scaling_memory import BACKBONES, count_loss_flops, loss_flops, measure_backbone, measure_loss_memory
 from _scaling_plan import BATCHES, GPUS, Assumptions, plan
 from _scaling_traffic import COLLECTIVES, measure_traffic
@@ -83,11 +84,6 @@ def arithmetic(backbones: Sequence[Mapping[str, Any]], memory: Sequence[Mapping[
     return {"assumptions": asdict(assumptions), "matrices": held, "plans": plans}
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = [":--"] + ["--:"] * (len(header) - 1)
-    return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *rows))
-
-
 def amount(value: float, unit: str = "B") -> str:
     """With a prefix of the SI: 1234567 B is 1.23 MB."""
     for prefix, scale in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
@@ -100,7 +96,7 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
     """The page's tables by the name of their place in it."""
     assumed = results["assumptions"]
     found = {
-        "traffic": _table(
+        "traffic": table(
             ["processes × images, dimensions", *COLLECTIVES, "as the formula"],
             [
                 [
@@ -111,7 +107,7 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
                 for row in results["traffic"]
             ],
         ),
-        "backbones": _table(
+        "backbones": table(
             ["", "image", "parameters", "kept for the backward pass", "forward", "forward and backward"],
             [
                 [
@@ -125,7 +121,7 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
                 for row in results["backbones"]
             ],
         ),
-        "loss-memory": _table(
+        "loss-memory": table(
             ["batch × dimensions", "peak", "in matrices of batch × dimensions"],
             [
                 [f"{row['batch']:,} × {row['dim']}", amount(row["peak_bytes"]), f"{row['matrices']:.1f}"]
@@ -135,7 +131,7 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
         "machine": f"{results['machine']}; "
         + ", ".join(f"{name} {version}" for name, version in results["versions"].items())
         + ".",
-        "assumptions": _table(
+        "assumptions": table(
             ["assumed", ""],
             [
                 ["a GPU sends", f"{amount(assumed['bandwidth'])}/s"],
@@ -149,7 +145,7 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
     }
     for backbone in PLANNED:
         rows = [row for row in results["plans"] if row["backbone"] == backbone]
-        found[f"plan-{backbone}"] = _table(
+        found[f"plan-{backbone}"] = table(
             [
                 "GPUs, global batch",
                 "images a GPU",
@@ -187,21 +183,6 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
 
 def _fitting(needed: float, there: float) -> str:
     return amount(needed) if needed <= there else f"**{amount(needed)}**"
-
-
-def filled(page: str, content: Mapping[str, str]) -> str:
-    """The page with its tables replaced: each stands between `<!-- NAME -->` and `<!-- /NAME -->`.
-
-    Raises:
-        ValueError: if a table has no place in the page.
-    """
-    for name, text in content.items():
-        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        if page.count(start) != 1 or page.count(end) != 1 or page.index(start) > page.index(end):
-            raise ValueError(f"the page must have one place {start} … {end}")
-        before, rest = page.split(start)
-        page = f"{before}{start}\n{text}\n{end}{rest.split(end)[1]}"
-    return page
 
 
 def main() -> None:

@@ -37,6 +37,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from _pages import filled, table
 from _training_bars import bars, ratio
 from _training_contenders import (
     OURS,
@@ -53,6 +54,7 @@ from _training_parts import Stopwatch, shares, watching
 from losses import machine, versions
 
 HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "speed.md"
 PACKAGES = ("torch", "torchvision", "pillow", "lightly", "solo-learn")
 # With blur, and without, as in the libraries' own recipes for CIFAR, where the peers are at their fastest.
 AUGMENTATIONS = ("simclr", "simclr-cifar10")
@@ -197,12 +199,9 @@ def show(results: Mapping[str, Any]) -> None:
 
 def markdown(results: Mapping[str, Any]) -> str:
     """The tables for the documentation."""
-    parts = []
-    for title, header, rows in grids(results):
-        rule = [":--"] + ["--:"] * (len(header) - 1)
-        parts.append(f"**{title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *rows)))
+    parts = [f"**{title}**\n\n{table(header, rows)}" for title, header, rows in grids(results)]
     named = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    return "\n\n".join([*parts, f"{results['machine']}; {named}; {results['data']}."]) + "\n"
+    return "\n\n".join([*parts, f"{results['machine']}; {named}; {results['data']}."])
 
 
 def main() -> None:
@@ -215,12 +214,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default: %(default)s)")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1], help="of the peers (default: 0 1)")
     parser.add_argument("--augmentations", nargs="+", default=list(AUGMENTATIONS), help="presets (default: both)")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "training.json", help="the JSON file")
+    parser.add_argument("--out", type=Path, help="the JSON file (default: benchmarks/results/training.json)")
+    parser.add_argument("--docs", type=Path, help="the page to fill (default: docs/speed.md, unless --out is given)")
     parser.add_argument("--show", action="store_true", help="measure nothing: the tables of the JSON file")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     arguments = parser.parse_args()
     if arguments.steps < 2 or arguments.rounds < 1 or arguments.batch < 2:
         parser.error("steps and batch must be at least 2 and rounds at least 1")
+    docs = arguments.docs or (None if arguments.out else PAGE)
+    arguments.out = arguments.out or HERE / "results" / "training.json"
     if arguments.show:
         if not arguments.out.is_file():
             parser.error(f"there are no results in {arguments.out}; measure first, without --show")
@@ -236,6 +238,9 @@ def main() -> None:
         text = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False)
         arguments.out.write_text(text + "\n", encoding="utf-8")
         print(f"written to {arguments.out}")
+    if docs is not None:
+        docs.write_text(filled(docs.read_text(encoding="utf-8"), {"training": markdown(results)}), encoding="utf-8")
+        print(f"written to {docs}")
     print(markdown(results)) if arguments.markdown else show(results)
 
 

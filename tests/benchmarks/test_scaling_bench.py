@@ -1,6 +1,7 @@
 """`benchmarks/scaling.py`: what is counted is what the formulas say, and the arithmetic keeps its laws."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -94,10 +95,21 @@ def test_a_batch_that_does_not_divide_is_refused(planning, backbone):
 
 
 def test_tables_go_to_their_places_only():
-    scaling = importlib.import_module("scaling")
+    pages = importlib.import_module("_pages")
     page = "before\n<!-- a -->\nold\n<!-- /a -->\nbetween\n<!-- b -->\n<!-- /b -->\nafter\n"
-    once = scaling.filled(page, {"a": "A", "b": "B"})
+    once = pages.filled(page, {"a": "A", "b": "B"})
     assert once == "before\n<!-- a -->\nA\n<!-- /a -->\nbetween\n<!-- b -->\nB\n<!-- /b -->\nafter\n"
-    assert scaling.filled(once, {"a": "A", "b": "B"}) == once
+    assert pages.filled(once, {"a": "A", "b": "B"}) == once
     with pytest.raises(ValueError, match="one place <!-- c -->"):
-        scaling.filled(page, {"c": "C"})
+        pages.filled(page, {"c": "C"})
+
+
+@pytest.mark.parametrize(("page", "names"), [("speed.md", {"training"}), ("scaling.md", None)])
+def test_the_pages_have_a_place_for_every_table(page, names):
+    """`None`: all that `scaling.py` writes, from results that stand for themselves."""
+    pages = importlib.import_module("_pages")
+    text = (BENCHMARKS.parent / "docs" / page).read_text(encoding="utf-8")
+    if names is None:
+        names = {"traffic", "backbones", "loss-memory", "machine", "assumptions", "plan-resnet50", "plan-resnet18"}
+    assert set(re.findall(r"<!-- ([\w-]+) -->", text)) == names
+    assert pages.filled(text, dict.fromkeys(names, "table")).count("table\n<!-- /") == len(names)
