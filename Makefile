@@ -40,6 +40,8 @@ bench: $(BENCH_STAMP)
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/sprites.py
 	$(BIN)/python benchmarks/losses.py
+	$(BIN)/python benchmarks/training.py $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
+	$(BIN)/python benchmarks/scaling.py
 
 # Every controlled experiment, and docs/results.md from them; --list tells the cost. Finished runs are not repeated.
 results: $(STAMP)

@@ -101,7 +101,7 @@ def _status(field: str) -> int:
     return int(re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text()).group(1)) * 1024
 
 
-def _peak_of(step: Callable[[], object]) -> int:
+def peak_of(step: Callable[[], object]) -> int:
     """Peak resident bytes during `step` minus those before it."""
     if not Path("/proc/self/clear_refs").exists():  # not Linux: the peak of the whole process so far
         unit = 1 if sys.platform == "darwin" else 1024
@@ -126,7 +126,7 @@ def _measure_memory(loss: Loss, batch: int, limit_gb: float, result: Connection)
         limit = _status("VmSize") + int(limit_gb * 1e9)
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     try:
-        result.send({"peak_mb": _peak_of(step) / 1e6})
+        result.send({"peak_mb": peak_of(step) / 1e6})
     except (MemoryError, RuntimeError) as error:
         if "alloc" not in str(error).lower() and not isinstance(error, MemoryError):
             raise

@@ -22,6 +22,7 @@ import math
 import platform
 import re
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,10 @@ def machine() -> str:
     return f"{model}, {torch.get_num_threads()} thread, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def versions() -> dict[str, str]:
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """What is installed of the packages that take part."""
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

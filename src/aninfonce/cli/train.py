@@ -17,6 +17,7 @@ from aninfonce.cli._processes import counted, ending_together
 from aninfonce.data import ImageDataset
 from aninfonce.training import EpochRecord, Processes, StepRecord, TrainConfig, TrainResult
 from aninfonce.training import train as train_encoder
+from aninfonce.training.memory import keep_freed_memory
 
 __all__ = ["compare", "train"]
 
@@ -53,6 +54,7 @@ def train(
         resume: continue a run that is in the output folder.
     """
     config = counted(flags.checked())
+    keep_freed_memory()
     source = config.data.replace(":", "-").replace("/", "-")
     folder = out or Path("runs") / f"{source}-{config.method}-seed-{config.seed}"
     settings = {"command": "train", **{k: v for k, v in asdict(config).items() if k not in _WHERE}}
