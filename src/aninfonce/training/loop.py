@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +20,7 @@ from aninfonce.data import Augmentation, ImageFiles, Images, read_batches
 from aninfonce.objectives import AnInfoNCE
 from aninfonce.training.checkpoint import restore, state_of
 from aninfonce.training.config import TrainConfig
+from aninfonce.training.loggers import finalized, make_loggers, scalars
 from aninfonce.training.module import ContrastiveTask, build_task
 from aninfonce.training.optimizers import learning_rate_factor, make_optimizer
 from aninfonce.training.randomness import generator_at
@@ -27,6 +30,7 @@ from aninfonce.training.store import CheckpointStore
 __all__ = ["CHECKPOINTS", "LOG", "EpochRecord", "fit", "make_task"]
 
 CHECKPOINTS, LOG = "checkpoints", "log.jsonl"
+LOG_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class EpochRecord:
         effective_rank: of the last batch's embeddings (RankMe).
         images_per_second: images (not views) through the epoch, wall clock.
         concentration: Λ̂, sorted; for InfoNCE the one number 1/(2τ).
+        readouts: what `examine` found, name -> number.
     """
 
     epoch: int
@@ -48,6 +53,7 @@ class EpochRecord:
     effective_rank: float
     images_per_second: float
     concentration: list[float]
+    readouts: dict[str, float] = field(default_factory=dict)
 
 
 def make_task(config: TrainConfig, images: Images) -> ContrastiveTask:
@@ -87,6 +93,7 @@ def fit(
     *,
     on_step: Callable[[int, int, float], None] | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
+    examine: Callable[[ContrastiveTask, int], dict[str, float]] | None = None,
     on_warning: Callable[[str], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> tuple[ContrastiveTask, list[EpochRecord]]:
@@ -99,6 +106,8 @@ def fit(
             epoch: its record, and the step.
         on_step: called after every step with (step, steps, loss).
         on_epoch: called after every epoch.
+        examine: called after every epoch with the task and the epoch, from 1; what it returns goes to the record's
+            readouts.
         on_warning: called with a line for every damaged checkpoint that was passed over.
         stop: asked after every step whether to stop there.
 
@@ -115,7 +124,9 @@ def fit(
     """
     if len(images) < config.batch_size:
         raise ValueError(f"a batch of {config.batch_size} needs as many training images, got {len(images)}")
-    fabric = require("lightning_fabric", "app").Fabric(accelerator=config.device, devices=1, precision=config.precision)
+    fabric = require("lightning_fabric", "app").Fabric(
+        accelerator=config.device, devices=1, precision=config.precision, loggers=make_loggers(config, folder)
+    )
     task = make_task(config, images)
     optimizer = make_optimizer(task, config)
     wrapped, optimizer = fabric.setup(task, optimizer)
@@ -126,7 +137,7 @@ def fit(
     steps = config.epochs * steps_per_epoch
     store, progress = CheckpointStore(folder / CHECKPOINTS), _Progress()
     # Layers that drop paths at random draw from the global generators: seeded here, and given back as they were.
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with finalized(fabric.loggers), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(config.seed)
         # After the weights went to their device: the optimiser's state is put where they are.
         found = store.latest()
@@ -137,6 +148,7 @@ def fit(
             restore(found, task, optimizer)
             records = [EpochRecord(**record) for record in found.progress["history"]]
             progress = _Progress(found.step, list(found.progress["losses"]), records)
+        log = _lines_until(folder / LOG, progress.step)
         saved_at = time.monotonic()
 
         def save() -> None:
@@ -167,6 +179,20 @@ def fit(
                 progress.losses.append(loss.item())
                 if on_step is not None:
                     on_step(progress.step, steps, loss.item())
+                if progress.step % LOG_STEPS == 0:
+                    log.append(
+                        {
+                            "step": progress.step,
+                            "steps": steps,
+                            "loss": loss.item(),
+                            "learning_rate": optimizer.param_groups[0]["lr"],
+                            "images_per_second": (progress.step - epoch * steps_per_epoch - first)
+                            * config.batch_size
+                            / (time.perf_counter() - started),
+                        }
+                    )
+                    write_lines(folder / LOG, log)
+                    fabric.log_dict(scalars(log[-1]), progress.step)
                 last = progress.step % steps_per_epoch == 0
                 if last:
                     seconds = time.perf_counter() - started
@@ -177,11 +203,13 @@ def fit(
                         effective_rank=metrics.effective_rank(u.detach().float()),
                         images_per_second=len(batches) * config.batch_size / seconds,
                         concentration=concentration_of(task),
+                        readouts=examine(task, epoch + 1) if examine is not None else {},
                     )
                     progress.history.append(record)
                     progress.losses = []
-                    lines = [{"step": r.epoch * steps_per_epoch, **asdict(r)} for r in progress.history]
-                    write_lines(folder / LOG, lines)
+                    log.append({"step": progress.step, **asdict(record)})
+                    write_lines(folder / LOG, log)
+                    fabric.log_dict(scalars(log[-1]), progress.step)
                 stopping = stop is not None and stop() and progress.step < steps
                 if last or stopping or time.monotonic() - saved_at >= 60 * config.checkpoint_minutes:
                     save()
@@ -190,6 +218,12 @@ def fit(
                 if last and on_epoch is not None:
                     on_epoch(record)
     return task.eval(), progress.history
+
+
+def _lines_until(path: Path, step: int) -> list[dict[str, Any]]:
+    """The log of an earlier process, up to the step from which this one goes on."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return [line for line in map(json.loads, lines) if line["step"] <= step]
 
 
 def _diverged(loss: float, step: int, images: Images, places: Tensor, store: CheckpointStore) -> str:
