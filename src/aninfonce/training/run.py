@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from aninfonce._runs import write_results
 from aninfonce.data import Augmentation, ImageDataset, ImageFiles, load_images
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.encoder import save_model
 from aninfonce.training.loop import EpochRecord, fit
-from aninfonce.training.readouts import Labelled, readouts
+from aninfonce.training.online import OnlineReadouts
+from aninfonce.training.readouts import Labelled, readouts, select, subset
 
 __all__ = ["TrainResult", "train"]
 
@@ -86,7 +86,17 @@ def train(
     if on_data is not None:
         on_data(dataset)
     fitting, scoring = splits(config, dataset)
-    task, history = fit(config, fitting[0], out, on_step=on_step, on_epoch=on_epoch, on_warning=on_warning, stop=stop)
+    examine = OnlineReadouts(config, fitting, scoring) if config.readout_every else None
+    task, history = fit(
+        config,
+        fitting[0],
+        out,
+        on_step=on_step,
+        on_epoch=on_epoch,
+        examine=examine,
+        on_warning=on_warning,
+        stop=stop,
+    )
     images = fitting[0]
     save_model(out, task, config, images.shape[1], min(images.shape[2:]))
     augment = Augmentation(config.augmentations, channels=images.shape[1], image_size=min(images.shape[2:]))
@@ -137,18 +147,6 @@ def splits(config: TrainConfig, dataset: ImageDataset) -> tuple[Labelled, Labell
     return select(train, order.sort().values), scoring
 
 
-def select(data: Labelled, index: Tensor) -> Labelled:
-    """Some of the images with their labels."""
-    images, labels = data
-    return images[index], None if labels is None else labels[index]
-
-
 def _unreadable(data: Labelled) -> tuple[tuple[Path, str], ...]:
     """(path, reason) of the files that the run tried in vain."""
     return tuple(data[0].skipped.items()) if isinstance(data[0], ImageFiles) else ()
-
-
-def subset(data: Labelled, n: int | None) -> Labelled:
-    """n images spread evenly over the data; None: all."""
-    size = len(data[0])
-    return data if n is None or size <= n else select(data, torch.arange(n) * size // n)
