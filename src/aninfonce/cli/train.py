@@ -19,6 +19,8 @@ from aninfonce.training import train as train_encoder
 
 __all__ = ["compare", "train"]
 
+REPORT = "report.html"
+
 
 @dataclass(frozen=True)
 class TrainFlags(TrainConfig):
@@ -42,7 +44,7 @@ def train(
 
     Args:
         flags: the settings.
-        out: folder for results.json, the weights and the figure; default runs/DATA-METHOD-seed-SEED.
+        out: folder for results.json, report.html, the weights and the figure; default runs/DATA-METHOD-seed-SEED.
         overwrite: replace a run that is in the output folder.
         resume: continue a run that is in the output folder.
     """
@@ -69,7 +71,7 @@ def train(
             )
 
         with terminated() as stop:
-            result = train_encoder(
+            train_encoder(
                 config,
                 folder,
                 on_data=on_data,
@@ -78,7 +80,10 @@ def train(
                 on_warning=lambda line: progress.say(f"warning: {line}"),
                 stop=stop,
             )
-    finish(folder, report.training_table(result.as_json()), report.training_figure(result.as_json(), folder))
+    results = read_results(folder)
+    pictures = report.training_figure(results, folder)
+    report.write_training_page(folder / REPORT, results, pictures)
+    finish(folder, report.training_table(results), [*pictures, folder / REPORT])
 
 
 @contextmanager

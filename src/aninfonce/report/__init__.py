@@ -5,6 +5,7 @@ from aninfonce.report.page import write_page
 from aninfonce.report.pairs import pairs_figure
 from aninfonce.report.study import reference_table, study_figures, study_table
 from aninfonce.report.training import compare_figure, compare_table, summarize, training_figure, training_table
+from aninfonce.report.training_page import write_training_page
 from aninfonce.report.verification import verification_table
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "training_table",
     "verification_table",
     "write_page",
+    "write_training_page",
 ]

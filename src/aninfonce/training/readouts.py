@@ -1,4 +1,4 @@
-"""What can be read linearly from a trained encoder: the classes, and the parameters of the augmentations.
+"""What can be read from a trained encoder: the classes, and the parameters of the augmentations.
 
 Definitions (they stand in docs/readouts.md too):
 - Classes: accuracy on images without augmentation, from the network in evaluation mode: of a linear classifier, and of
