@@ -8,7 +8,7 @@ import numpy as np
 
 from aninfonce._typing import FloatArray
 
-__all__ = ["draw_lines"]
+__all__ = ["draw_lines", "thin"]
 
 _BLANK = 0x2800
 # The bit of the dot in row 0 … 3 and column 0 or 1 of a character.
@@ -16,6 +16,16 @@ _BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 
 Line = tuple[FloatArray, FloatArray]
 """Positions and values, both of shape (n,), positions ascending."""
+
+
+def thin(x: FloatArray, y: FloatArray, most: int) -> Line:
+    """The finite points; if there are more than `most`, means of neighbouring ones, so that noise makes no carpet."""
+    finite = np.isfinite(y)
+    x, y = x[finite], y[finite]
+    if len(x) <= most:
+        return x, y
+    parts = np.array_split(np.arange(len(x)), most)
+    return np.array([x[part].mean() for part in parts]), np.array([y[part].mean() for part in parts])
 
 
 def draw_lines(
@@ -43,9 +53,9 @@ def draw_lines(
     dots = np.zeros((4 * height, 2 * width), dtype=bool)
     owner = np.full((height, width), -1)
     for number, (x, y) in enumerate(lines):
-        columns, heights = _thin(x, y, 2 * width)
-        across = _place(columns, *x_range, 2 * width)
-        down = 4 * height - 1 - _place(heights, *y_range, 4 * height)
+        finite = np.isfinite(y)
+        across = _place(x[finite], *x_range, 2 * width)
+        down = 4 * height - 1 - _place(y[finite], *y_range, 4 * height)
         for (x0, x1), (y0, y1) in zip(_pairs(across), _pairs(down), strict=True):
             points = int(max(abs(x1 - x0), abs(y1 - y0))) + 1
             at = np.rint(np.linspace(y0, y1, points)).astype(int), np.rint(np.linspace(x0, x1, points)).astype(int)
@@ -54,16 +64,6 @@ def draw_lines(
     codes = (dots.reshape(height, 4, width, 2) * _BITS[None, :, None, :]).sum((1, 3)) + _BLANK
     rows = ["".join(map(chr, row)) for row in codes]
     return rows, [[None if number < 0 else int(number) for number in row] for row in owner]
-
-
-def _thin(x: FloatArray, y: FloatArray, most: int) -> Line:
-    """The finite points; if there are more than `most`, means of neighbouring ones."""
-    finite = np.isfinite(y)
-    x, y = x[finite], y[finite]
-    if len(x) <= most:
-        return x, y
-    parts = np.array_split(np.arange(len(x)), most)
-    return np.array([x[part].mean() for part in parts]), np.array([y[part].mean() for part in parts])
 
 
 def _place(values: FloatArray, low: float, high: float, size: int) -> FloatArray:

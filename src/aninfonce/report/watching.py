@@ -12,7 +12,7 @@ import numpy as np
 
 from aninfonce._extras import require
 from aninfonce._typing import FloatArray
-from aninfonce.report._braille import draw_lines
+from aninfonce.report._braille import draw_lines, thin
 from aninfonce.report._style import PALETTE
 from aninfonce.report.run_log import RunLog, number
 
@@ -26,6 +26,7 @@ __all__ = ["epoch_line", "status_line", "watch_view"]
 # The palette's colours that are seen on black and on white.
 COLORS = (PALETTE[5], PALETTE[1], PALETTE[2], PALETTE[3], PALETTE[4], PALETTE[0])
 _LABEL = 7  # characters of the numbers at a chart's left edge
+_POINTS = 150  # of a line: about two a character
 _HEIGHTS = (4, 12)  # rows of a chart, at least and at most
 
 Lines = Sequence[Mapping[str, Any]]
@@ -87,9 +88,7 @@ CURVES = (
     _Curves("augmentations, R²", _epochs, _readouts("augmentation_r2")),
     _Curves("images/s", _steps, (_field("images_per_second"),), form=".0f"),
 )
-LEGEND = (
-    "From the first step to the last. Concentration: median and quartiles, dim the extremes. Readouts: backbone, dim projector."
-)
+LEGEND = "Concentration: median and quartiles, dim the extremes. Readouts: backbone, dim the projector."
 
 
 def watch_view(logs: Sequence[RunLog], width: int, height: int) -> Group:
@@ -101,7 +100,7 @@ def watch_view(logs: Sequence[RunLog], width: int, height: int) -> Group:
         height: of the terminal, rows; the charts are made to fit, down to four rows each.
     """
     console, table = require("rich.console", "app"), require("rich.table", "app")
-    columns = max(1, min(3, width // 36))
+    columns = max(1, min(3, width // 26))
     chosen = [curves for curves in CURVES if any(_drawn(curves, log) for log in logs)]
     rows = -(-len(chosen) // columns)
     room = (height - len(logs) - 2) // max(1, rows) - 2
@@ -163,7 +162,8 @@ def _drawn(curves: _Curves, log: RunLog) -> list[tuple[str, FloatArray, FloatArr
     for place, value in enumerate(curves.values):
         y = np.array([value(line) for line in lines], dtype=np.float64)
         if np.isfinite(y).any():
-            found.append(("dim " if place >= curves.plain else "", x, np.log10(y) if curves.logarithmic else y))
+            style = "dim " if place >= curves.plain else ""
+            found.append((style, *thin(x, np.log10(y) if curves.logarithmic else y, _POINTS)))
     return found
 
 
@@ -176,9 +176,8 @@ def _chart(curves: _Curves, logs: Sequence[RunLog], width: int, height: int) -> 
             styles.append(style + color)
             lines.append((x, y))
         if drawn:
-            title.append(f" {_written(curves, y[np.isfinite(y)][-1])}", style=f"bold {color}")
+            title.append(f" {_written(curves, y[-1])}", style=f"bold {color}")
     steps, values = (np.concatenate([line[axis] for line in lines]) for axis in (0, 1))
-    values = values[np.isfinite(values)]
     low, high = float(values.min()), float(values.max())
     rows, owners = draw_lines(
         lines,
