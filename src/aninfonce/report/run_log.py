@@ -71,7 +71,8 @@ def number(line: Mapping[str, Any], *path: str) -> float:
     value: Any = line
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
-    return float(value) if isinstance(value, int | float) else math.nan
+    # Differences of larger numbers are no longer finite.
+    return float(value) if isinstance(value, int | float) and abs(value) < 1e300 else math.nan
 
 
 class LogReader:

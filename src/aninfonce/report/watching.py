@@ -59,8 +59,10 @@ def _field(*path: str) -> Callable[[Mapping[str, Any]], float]:
 
 def _quantile(share: float) -> Callable[[Mapping[str, Any]], float]:
     def read(line: Mapping[str, Any]) -> float:
-        values = [value for value in line.get("concentration") or () if isinstance(value, int | float) and value > 0]
-        return float(np.quantile(values, share)) if values else math.nan
+        entries = line.get("concentration")
+        values = [number({"": entry}, "") for entry in entries] if isinstance(entries, list) else []
+        positive = [value for value in values if value > 0]
+        return float(np.quantile(positive, share)) if positive else math.nan
 
     return read
 
