@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import signal
@@ -13,6 +12,7 @@ import time
 
 import pytest
 
+from aninfonce._runs import write_json, write_lines
 from aninfonce.cli import run
 
 LINE = {"loss": 5.0, "hit_at_1": 0.1, "effective_rank": 3.0, "images_per_second": 64.0, "concentration": [2.0]}
@@ -20,9 +20,9 @@ LINE = {"loss": 5.0, "hit_at_1": 0.1, "effective_rank": 3.0, "images_per_second"
 
 def write(folder, epochs, finished=False):
     folder.mkdir(exist_ok=True)
-    (folder / "run.json").write_text(json.dumps({"config": {"command": "train", "epochs": 3, "batch_size": 64}}))
-    lines = [json.dumps({"step": 10 * n, "epoch": n, **LINE}) + "\n" for n in range(1, epochs + 1)]
-    (folder / "log.jsonl").write_text("".join(lines))
+    # Whole or not at all, as a training writes them.
+    write_json(folder / "run.json", {"config": {"command": "train", "epochs": 3, "batch_size": 64}})
+    write_lines(folder / "log.jsonl", [{"step": 10 * n, "epoch": n, **LINE} for n in range(1, epochs + 1)])
     if finished:
         (folder / "results.json").write_text("{}")
 
