@@ -21,12 +21,12 @@ class Progress:
     def __init__(self, title: str, total: int | None = None) -> None:
         rich: Any = require("rich.progress", "app")
         self._bar = rich.Progress(
-            rich.TextColumn("{task.description}"),
+            rich.TextColumn("{task.description}", markup=False),
             rich.BarColumn(),
             rich.MofNCompleteColumn(),
             rich.TimeElapsedColumn(),
             rich.TimeRemainingColumn(),
-            rich.TextColumn("{task.fields[note]}"),
+            rich.TextColumn("{task.fields[note]}", markup=False),
             transient=True,
         )
         self._task = self._bar.add_task(title, total=total, note="")
@@ -57,4 +57,4 @@ class Progress:
         if not self._terminal:
             print(line, flush=True)
         elif not quiet:
-            self._bar.console.print(line, soft_wrap=True, highlight=False)
+            self._bar.console.print(line, soft_wrap=True, highlight=False, markup=False)

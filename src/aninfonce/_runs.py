@@ -25,6 +25,7 @@ if sys.platform != "win32":
     import fcntl
 
 __all__ = [
+    "MARKER",
     "RESULTS",
     "finite",
     "pack_images",

@@ -16,12 +16,13 @@ def shown(table):
     return console.file.getvalue()
 
 
-def a_run(seed, objective="aninfonce", r2=0.5, **config):
+def a_run(seed, objective="aninfonce", r2=0.5, online=False, **config):
     metrics = {
         f"{layer}/{name}": value
         for layer in ("backbone", "projector")
         for name, value in {"class_accuracy": 0.9, "augmentation_r2": r2, "r2/blur": r2, "r2/hue": 0.1}.items()
     }
+    record = {"hit_at_1": 0.5, "effective_rank": 1.5, "images_per_second": 100.0}
     method = "aninfonce" if objective == "aninfonce" else "infonce-tau-0.2"
     return {
         "name": "train",
@@ -30,8 +31,8 @@ def a_run(seed, objective="aninfonce", r2=0.5, **config):
         "config": {"objective": objective, "seed": seed, "data": "digits", "epochs": 3, **config},
         "metrics": metrics,
         "history": [
-            {"epoch": 1, "loss": 2.0, "concentration": [1.0, 2.0]},
-            {"epoch": 2, "loss": 1.0, "concentration": [0.5, 4.0]},
+            {**record, "epoch": 1, "loss": 2.0, "concentration": [1.0, 2.0], "readouts": {}},
+            {**record, "epoch": 2, "loss": 1.0, "concentration": [0.5, 4.0], "readouts": metrics if online else {}},
         ],
     }
 
@@ -103,9 +104,10 @@ def test_axes_have_names(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "save_figure", lambda figure, out, name: figures.append(figure) or [])
     report.study_figures(a_study(), tmp_path)
     report.training_figure(a_run(0), tmp_path)
+    report.training_figure(a_run(0, online=True), tmp_path)
     report.compare_figure(report.summarize([a_run(0), a_run(0, "infonce")]), tmp_path)
-    panels = [axis for figure in figures for axis in figure.axes]
-    assert len(panels) == 9
+    panels = [axis for figure in figures for axis in figure.axes if axis.axison]
+    assert len(panels) == 3 + 6 + 8 + 3
     for axis in panels:
         assert axis.get_xlabel(), axis.get_title()
         assert axis.get_ylabel() or [tick.get_text() for tick in axis.get_yticklabels()], axis.get_title()

@@ -15,11 +15,13 @@ from aninfonce._runs import prepare_folder, read_results, write_results
 from aninfonce.cli._common import finish
 from aninfonce.cli._processes import counted, ending_together
 from aninfonce.data import ImageDataset
-from aninfonce.training import EpochRecord, Processes, StepRecord, TrainConfig, TrainResult
+from aninfonce.training import EpochRecord, Processes, StepRecord, TrainConfig
 from aninfonce.training import train as train_encoder
 from aninfonce.training.memory import keep_freed_memory
 
 __all__ = ["compare", "train"]
+
+REPORT = "report.html"
 
 # Where and with how many processes it is computed: a run may go on elsewhere.
 _WHERE = ("device", "devices", "nodes", "strategy", "decode_workers")
@@ -49,7 +51,7 @@ def train(
 
     Args:
         flags: the settings.
-        out: folder for results.json, the weights and the figure; default runs/DATA-METHOD-seed-SEED.
+        out: folder for results.json, report.html, the weights and the figure; default runs/DATA-METHOD-seed-SEED.
         overwrite: replace a run that is in the output folder.
         resume: continue a run that is in the output folder.
     """
@@ -62,15 +64,19 @@ def train(
     with ending_together(processes):
         processes.first(lambda: prepare_folder(folder, settings, overwrite=overwrite, resume=resume))
         with terminated() as stop:
-            result = _train(config, folder, processes, stop)
+            _train(config, folder, processes, stop)
         if processes.rank == 0:
-            finish(folder, report.training_table(result.as_json()), report.training_figure(result.as_json(), folder))
+            results = read_results(folder)
+            pictures = report.training_figure(results, folder)
+            report.write_training_page(folder / REPORT, results, pictures)
+            finish(folder, report.training_table(results), [*pictures, folder / REPORT])
 
 
-def _train(config: TrainConfig, folder: Path, processes: Processes, stop: Callable[[], bool]) -> TrainResult:
+def _train(config: TrainConfig, folder: Path, processes: Processes, stop: Callable[[], bool]) -> None:
     """The training; the first process shows how it goes."""
     if processes.rank:
-        return train_encoder(config, folder, processes=processes, stop=stop)
+        train_encoder(config, folder, processes=processes, stop=stop)
+        return
     with Progress(f"{config.method} on {config.data}") as progress:
 
         def on_data(dataset: ImageDataset) -> None:
@@ -93,7 +99,7 @@ def _train(config: TrainConfig, folder: Path, processes: Processes, stop: Callab
                 quiet=True,
             )
 
-        return train_encoder(
+        train_encoder(
             config,
             folder,
             processes=processes,

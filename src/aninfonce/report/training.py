@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,19 @@ import numpy as np
 
 from aninfonce._extras import require
 from aninfonce.report._style import PALETTE, label, new_figure, save_figure
+from aninfonce.report._training_curves import (
+    draw_curve,
+    draw_readouts,
+    draw_spectrum,
+    draw_spectrum_over_time,
+    spectra,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from rich.table import Table
 
-__all__ = ["compare_figure", "compare_table", "summarize", "training_figure", "training_table"]
+__all__ = ["compare_figure", "compare_table", "readout_rows", "summarize", "training_figure", "training_table"]
 
 LAYERS = ("backbone", "projector")
 # Share of correct answers in the paper's tables for CIFAR-10, %: classes / augmentations.
@@ -26,6 +34,17 @@ SUMMARY = {
     "augmentation_accuracy": ("augmentations, %", 100),
     "effective_rank": ("effective rank", 1),
 }
+# Panels of the readouts during training: measure -> name, the axis, the title.
+ONLINE = (
+    (
+        {"class_accuracy": "linear", "knn_accuracy": "nearest neighbours"},
+        "accuracy, held out",
+        "classes along training",
+    ),
+    ({"augmentation_r2": "mean"}, "R², held out", "augmentations along training"),
+)
+# Settings that do not change what is trained.
+ASIDE = ("seed", "device", "loggers", "readout_every")
 
 
 def summarize(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[float]]]:
@@ -44,7 +63,7 @@ def summarize(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[flo
     for run in runs:
         if run.get("name") != "train":
             raise ValueError(f"only training runs can be compared, got a run of {run.get('name')!r}")
-    settings = [{key: value for key, value in run["config"].items() if key not in ("seed", "device")} for run in runs]
+    settings = [{key: value for key, value in run["config"].items() if key not in ASIDE} for run in runs]
     implied = {"objective", "temperature", "trainable_temperature", "concentration", "concentration_rate"}
     varied = [
         key
@@ -62,7 +81,7 @@ def summarize(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[flo
 
 def compare_table(summary: Mapping[str, Mapping[str, Sequence[float]]]) -> Table:
     """Setting and layer by measure: mean ± standard deviation over the runs of a setting."""
-    table: Table = require("rich.table", "app").Table(title="linear readouts, held out", title_justify="left")
+    table: Table = require("rich.table", "app").Table(title="readouts, held out", title_justify="left")
     table.add_column("objective")
     table.add_column("runs", justify="right")
     table.add_column("layer")
@@ -90,33 +109,49 @@ def _cell(values: Sequence[float] | None, scale: float) -> str:
 
 def training_table(results: Mapping[str, Any]) -> Table:
     """One run: every readout of backbone and projector."""
+    escape = require("rich.markup", "app").escape  # a path may hold brackets
     table: Table = require("rich.table", "app").Table(
-        title=f"{label(results['method'])} on {results['config']['data']}: linear readouts, held out",
+        title=escape(f"{label(results['method'])} on {results['config']['data']}: readouts, held out"),
         title_justify="left",
     )
     table.add_column("readout")
     for layer in LAYERS:
         table.add_column(layer, justify="right")
-    metrics = results["metrics"]
-    for name in [name.partition("/")[2] for name in metrics if name.startswith("backbone/")]:
-        scale = 100 if "accuracy" in name else 1
-        unit = ", %" if scale == 100 else ""
-        table.add_row(name + unit, *(_cell([metrics[f"{layer}/{name}"]], scale) for layer in LAYERS))
+    for row in readout_rows(results["metrics"]):
+        table.add_row(*row)
     return table
 
 
+def readout_rows(metrics: Mapping[str, float | None]) -> list[list[str]]:
+    """Every readout's name and unit, its number at the backbone and at the projector."""
+    rows = []
+    for name in [name.partition("/")[2] for name in metrics if name.startswith("backbone/")]:
+        scale, unit = (100, ", %") if "accuracy" in name else (1, "")
+        values = [metrics[f"{layer}/{name}"] for layer in LAYERS]
+        rows.append([name + unit, *("–" if value is None else _cell([value], scale) for value in values)])
+    return rows
+
+
 def training_figure(results: Mapping[str, Any], out: Path) -> list[Path]:
-    """Loss along training, R² of every augmentation parameter, the learned concentrations. Returns the files' paths."""
-    figure, (loss, parameters, concentrations) = new_figure(3)
+    """How the training went, Λ̂'s spectrum, and R² of every augmentation parameter. Returns the files' paths."""
     history = results["history"]
-    epochs = [record["epoch"] for record in history]
-    loss.plot(epochs, [record["loss"] for record in history], color=PALETTE[0])
-    loss.set(xlabel="epoch", ylabel="loss, nats", title="training")
-    _parameter_panel(parameters, dict.fromkeys(LAYERS, results["metrics"]), per_layer=True)
-    # Rows of Λ̂ are sorted: each line is a rank, not a dimension.
-    spectrum = np.array([record["concentration"] for record in history])
-    concentrations.plot(epochs, spectrum, color=PALETTE[0], linewidth=0.6, alpha=0.7)
-    concentrations.set(xlabel="epoch", ylabel="concentration Λ̂ (sorted)", yscale="log", title="what the loss learned")
+    draws: list[Callable[[Axes], None]] = [
+        lambda axis: draw_curve(axis, history, "loss", "loss, nats", "loss"),
+        lambda axis: draw_curve(axis, history, "hit_at_1", "Hit@1, share of anchors", "positives found"),
+        lambda axis: draw_curve(axis, history, "effective_rank", "effective rank, dimensions", "effective rank"),
+        lambda axis: draw_spectrum_over_time(axis, history),
+    ]
+    if spectra(history).shape[1] > 1:
+        draws.append(lambda axis: draw_spectrum(axis, history))
+    draws += [
+        partial(draw_readouts, history=history, measures=measures, ylabel=ylabel, title=title)
+        for measures, ylabel, title in ONLINE
+        if any(f"{LAYERS[0]}/{measure}" in record["readouts"] for measure in measures for record in history)
+    ]
+    draws.append(lambda axis: _parameter_panel(axis, dict.fromkeys(LAYERS, results["metrics"]), per_layer=True))
+    figure, axes = new_figure(len(draws), columns=3)
+    for axis, draw in zip(axes, draws, strict=True):
+        draw(axis)
     return save_figure(figure, out, "training")
 
 
@@ -127,7 +162,8 @@ def _parameter_panel(axis: Axes, rows: Mapping[str, Mapping[str, Any]], *, per_l
     height = 0.8 / max(1, len(rows))
     for i, ((name, metrics), color) in enumerate(zip(rows.items(), PALETTE, strict=False)):
         at = name if per_layer else layer
-        values = [np.atleast_1d(metrics.get(f"{at}/r2/{parameter}", np.nan)) for parameter in names]
+        found = [metrics.get(f"{at}/r2/{parameter}", np.nan) for parameter in names]
+        values = [np.array(value, dtype=np.float64, ndmin=1) for value in found]  # None, not finite: NaN
         axis.barh(
             np.arange(len(names)) + i * height,
             [float(v.mean()) for v in values],

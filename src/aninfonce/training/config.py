@@ -15,6 +15,7 @@ PRECISIONS = ("32", "64", "bf16-mixed", "16-mixed")
 STRATEGIES = ("ddp", "fsdp")
 OPTIMIZERS = ("adamw", "sgd", "lars")
 RATE_RULES = ("constant", "linear", "sqrt")
+LOGGERS = ("tensorboard", "wandb")
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ class TrainConfig:
         readout_images: the readouts are fitted on at most that many training images.
         class_images: the readout of classes is fitted on at most that many; default: as many as the others.
         test_images: all readouts are scored on at most that many images; default: on all held out.
+        loggers: where the log's numbers go besides log.jsonl: tensorboard, wandb (WANDB_MODE=offline: without network).
+        readout_every: read classes and augmentation parameters, on few images, after every so many epochs and after the
+            last; 0: only when the training is over.
         checkpoint_minutes: a checkpoint is written at the end of every epoch, and inside it when the last one is that
             old; 0: after every step.
         seed: of everything random.
@@ -94,6 +98,8 @@ class TrainConfig:
     readout_images: int = 10_000
     class_images: int | None = None
     test_images: int | None = None
+    loggers: tuple[str, ...] = ()
+    readout_every: int = 0
     checkpoint_minutes: float = 10.0
     seed: int = 0
     device: str = "auto"
@@ -128,6 +134,10 @@ class TrainConfig:
         for name in ("epochs", "projector_dim", "projector_hidden", "readout_images", "class_images", "test_images"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in self.loggers:
+            nearest_name("logger", name, LOGGERS)
+        if self.readout_every < 0:
+            raise ValueError(f"readout_every must be a number of epochs, 0 for never, got {self.readout_every}")
         if self.batch_size < 2:
             raise ValueError(f"batch_size must be at least 2 (a single image has no negatives), got {self.batch_size}")
         if self.limit is not None and self.limit < self.batch_size:

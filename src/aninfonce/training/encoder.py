@@ -101,6 +101,7 @@ def load(run: Path | str, device: str | torch.device = "cpu") -> Encoder:
         settings = dict(content["config"])
         if settings.get("data_root") is not None:
             settings["data_root"] = Path(settings["data_root"])
+        settings["loggers"] = tuple(settings.get("loggers", ()))  # JSON has lists only
         config = TrainConfig(**settings)
         channels, image_size = int(content["channels"]), int(content["image_size"])
     except (KeyError, TypeError, ValueError) as error:

@@ -19,6 +19,7 @@ from aninfonce.training.checkpoint import restore, state_of, weights_of
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.gradient_cache import cached_backward, has_batch_norm
 from aninfonce.training.journal import Journal
+from aninfonce.training.loggers import finalized, make_loggers, scalars
 from aninfonce.training.module import ContrastiveTask, build_task
 from aninfonce.training.optimizers import learning_rate_factor, make_optimizer
 from aninfonce.training.processes import Processes
@@ -139,6 +140,7 @@ def fit(
         records = [EpochRecord(**record) for record in found.progress["history"]]
         progress = _Progress(found.step, list(found.progress["losses"]), records)
     journal = _journal(folder, progress, steps_per_epoch) if processes.rank == 0 else None
+    loggers = make_loggers(config, folder) if processes.rank == 0 else []
     saved_at = time.monotonic()
     meter = Meter(config.batch_size)
 
@@ -152,10 +154,11 @@ def fit(
     def write(line: dict[str, Any]) -> None:
         if journal is not None:
             journal.write(line)
-            fabric.log_dict(_scalars(line), step=line["step"])
+        for logger in loggers:
+            logger.log_metrics(scalars(line), line["step"])
 
     # Layers that drop paths at random draw from the global generators: seeded here, and given back as they were.
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with finalized(loggers), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         while progress.step < steps:
             wrapped.train()
             epoch, first = divmod(progress.step, steps_per_epoch)
@@ -187,7 +190,7 @@ def fit(
                 if on_step is not None:
                     on_step(now)
                 if progress.step % config.log_every == 0:
-                    names = ("step", "loss", "learning_rate", "images_per_second")
+                    names = ("step", "steps", "loss", "learning_rate", "images_per_second")
                     write({name: getattr(now, name) for name in names})
                 if last:
                     record = EpochRecord(
@@ -265,16 +268,6 @@ def _whole(config: TrainConfig, images: Images, task: ContrastiveTask) -> Contra
 def _journal(folder: Path, progress: _Progress, steps_per_epoch: int) -> Journal:
     epochs = [{"step": record.epoch * steps_per_epoch, **asdict(record)} for record in progress.history]
     return Journal(folder, progress.step, epochs)
-
-
-def _scalars(line: dict[str, Any]) -> dict[str, float]:
-    """A line of the log as loggers take it: numbers by name; of Λ̂ the ends and the middle."""
-    found = {name: value for name, value in line.items() if isinstance(value, (int, float)) and name != "step"}
-    if "concentration" in line:
-        ordered = line["concentration"]
-        for name, value in (("min", ordered[0]), ("median", ordered[len(ordered) // 2]), ("max", ordered[-1])):
-            found[f"concentration/{name}"] = value
-    return {**found, **line.get("readouts", {})}
 
 
 def _diverged(loss: float, step: int, images: Images, places: Tensor, store: CheckpointStore) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -27,7 +27,6 @@ class Processes:
 
     Arguments:
         config: says how many processes, on what, in which precision.
-        loggers: of Fabric's kind, for the first process.
 
     Attributes:
         fabric: Lightning's Fabric, launched.
@@ -40,7 +39,7 @@ class Processes:
         MissingExtraError: if lightning-fabric is not installed.
     """
 
-    def __init__(self, config: TrainConfig, loggers: Sequence[Any] = ()) -> None:
+    def __init__(self, config: TrainConfig) -> None:
         several = config.devices * config.nodes > 1
         try:
             self.fabric = require("lightning_fabric", "app").Fabric(
@@ -49,7 +48,6 @@ class Processes:
                 num_nodes=config.nodes,
                 strategy=_strategy(config) if several else "auto",
                 precision=_PRECISIONS.get(config.precision, config.precision),
-                loggers=list(loggers),
             )
         except (RuntimeError, ImportError) as error:  # Lightning's word for a device that is not there
             raise ValueError(f"cannot train on {config.devices} × {config.device}: {error}") from error

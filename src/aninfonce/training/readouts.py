@@ -1,7 +1,8 @@
-"""What can be read linearly from a trained encoder: the classes, and the parameters of the augmentations.
+"""What can be read from a trained encoder: the classes, and the parameters of the augmentations.
 
 Definitions (they stand in docs/readouts.md too):
-- Classes: accuracy of a linear classifier on images without augmentation, from the network in evaluation mode.
+- Classes: accuracy on images without augmentation, from the network in evaluation mode: of a linear classifier, and of
+  the majority among the 20 nearest training images (cosine; at most as many training images as for the parameters).
 - Augmentation parameters: every image is augmented once, with one fixed draw of parameters that are the same for every
   encoder. A number is read by ridge regression: R² (a skipped augmentation counts with its identity value). A yes/no
   is read by a linear classifier: balanced accuracy.
@@ -23,8 +24,9 @@ from torch.nn import functional as F
 from aninfonce import metrics
 from aninfonce.data import NUMBER_PARAMETERS, Augmentation, AugmentationParameters, Images, read_batches
 from aninfonce.training.class_readout import class_accuracy
+from aninfonce.training.neighbours import NEIGHBOURS, knn_accuracy
 
-__all__ = ["LAYERS", "Labelled", "encode", "readouts"]
+__all__ = ["LAYERS", "Labelled", "encode", "readouts", "select", "subset"]
 
 LAYERS = ("backbone", "projector")
 Labelled = tuple[Images, Tensor | None]
@@ -82,8 +84,8 @@ def readouts(
         class_train: images and labels to fit the readout of classes on; default: `train`.
 
     Returns:
-        `LAYER/class_accuracy`, `LAYER/augmentation_r2`, `LAYER/augmentation_accuracy`, `LAYER/r2/NAME`,
-        `LAYER/accuracy/NAME` and `LAYER/effective_rank`.
+        `LAYER/class_accuracy`, `LAYER/knn_accuracy`, `LAYER/augmentation_r2`, `LAYER/augmentation_accuracy`,
+        `LAYER/r2/NAME`, `LAYER/accuracy/NAME` and `LAYER/effective_rank`.
     """
     rng = torch.Generator().manual_seed(seed)
     parameters = [augment.draw(len(images), generator=rng) for images, _ in (train, test)]
@@ -100,13 +102,14 @@ def readouts(
     (images, labels), (test_images, test_labels) = class_train or train, test
     if labels is not None and test_labels is not None:
         plain, test_plain = encode(model, images), encode(model, test_images)
+        known_labels, asked_labels = labels[plain["places"]], test_labels[test_plain["places"]]
+        device = next(model.parameters()).device
+        few = evenly(len(known_labels), len(train[0]))  # all pairs of images are compared
         for layer in LAYERS:
-            scores[f"{layer}/class_accuracy"] = class_accuracy(
-                plain[layer],
-                labels[plain["places"]],
-                test_plain[layer],
-                test_labels[test_plain["places"]],
-                device=next(model.parameters()).device,
+            h, test_h = plain[layer], test_plain[layer]
+            scores[f"{layer}/class_accuracy"] = class_accuracy(h, known_labels, test_h, asked_labels, device=device)
+            scores[f"{layer}/knn_accuracy"] = knn_accuracy(
+                h[few], known_labels[few], test_h, asked_labels, neighbours=min(NEIGHBOURS, len(few)), device=device
             )
     return scores
 
@@ -139,6 +142,24 @@ def augmentation_scores(
     scores["augmentation_r2"] = _mean([score for name, score in scores.items() if name.startswith("r2/")])
     scores["augmentation_accuracy"] = _mean(accuracies)
     return scores
+
+
+def select(data: Labelled, index: Tensor) -> Labelled:
+    """Some of the images with their labels."""
+    images, labels = data
+    return images[index], None if labels is None else labels[index]
+
+
+def subset(data: Labelled, n: int | None) -> Labelled:
+    """n images spread evenly over the data; None: all."""
+    size = len(data[0])
+    return data if n is None or size <= n else select(data, evenly(size, n))
+
+
+def evenly(size: int, n: int) -> Tensor:
+    """n of the places 0 … size - 1, spread evenly; all, if there are not more."""
+    n = min(n, size)
+    return torch.arange(n) * size // n
 
 
 def _mean(values: list[float]) -> float:

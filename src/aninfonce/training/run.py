@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from aninfonce._runs import write_results
 from aninfonce.data import Augmentation, ImageDataset, ImageFiles, load_images
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.encoder import save_model
 from aninfonce.training.loop import fit
+from aninfonce.training.online import OnlineReadouts
 from aninfonce.training.processes import Processes
-from aninfonce.training.readouts import Labelled, readouts
+from aninfonce.training.readouts import Labelled, readouts, select, subset
 from aninfonce.training.records import EpochRecord, StepRecord
 
 __all__ = ["TrainResult", "train"]
@@ -99,6 +99,7 @@ def train(
         images,
         out,
         processes=processes,
+        examine=OnlineReadouts(config, fitting, scoring) if config.readout_every else None,
         on_step=on_step,
         on_epoch=on_epoch,
         on_warning=on_warning,
@@ -163,18 +164,6 @@ def splits(config: TrainConfig, dataset: ImageDataset) -> tuple[Labelled, Labell
     return select(train, order.sort().values), scoring
 
 
-def select(data: Labelled, index: Tensor) -> Labelled:
-    """Some of the images with their labels."""
-    images, labels = data
-    return images[index], None if labels is None else labels[index]
-
-
 def _unreadable(data: Labelled) -> tuple[tuple[Path, str], ...]:
     """(path, reason) of the files that the run tried in vain."""
     return tuple(data[0].skipped.items()) if isinstance(data[0], ImageFiles) else ()
-
-
-def subset(data: Labelled, n: int | None) -> Labelled:
-    """n images spread evenly over the data; None: all."""
-    size = len(data[0])
-    return data if n is None or size <= n else select(data, torch.arange(n) * size // n)
