@@ -11,8 +11,10 @@ import pytest
 
 from aninfonce._extras import MissingExtraError
 from aninfonce.data import load_images
-from aninfonce.training import PreemptedError, TrainConfig, fit, loop
+from aninfonce.training import PreemptedError, TrainConfig, fit
+from aninfonce.training.journal import LOG
 from aninfonce.training.loggers import finalized, make_loggers, scalars
+from aninfonce.training.loop import CHECKPOINTS
 
 CONFIG = TrainConfig(
     data="digits",
@@ -33,12 +35,12 @@ def images():
 
 
 def log_of(folder):
-    return [json.loads(line) for line in (folder / loop.LOG).read_text().splitlines()]
+    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
 
 
 def logged(folder):
     """The last step that is in the log."""
-    return log_of(folder)[-1]["step"] if (folder / loop.LOG).is_file() else 0
+    return log_of(folder)[-1]["step"] if (folder / LOG).is_file() else 0
 
 
 def as_series(lines):
@@ -54,7 +56,7 @@ def interrupted_and_continued(config, images, folder, **more):
     """Stopped where lines were logged after the newest checkpoint that is left: they are logged again."""
     with pytest.raises(PreemptedError):
         fit(config, images, folder, stop=lambda: logged(folder) >= 8, **more)
-    max((folder / loop.CHECKPOINTS).glob("*.json")).unlink()
+    max((folder / CHECKPOINTS).glob("*.json")).unlink()
     fit(config, images, folder, **more)
 
 

@@ -92,7 +92,7 @@ def test_a_continued_run_has_the_readouts_of_an_unbroken_one(tmp_path, watched, 
             data[0][0],
             tmp_path,
             examine=examine,
-            on_step=lambda step, *_: steps.append(step),
+            on_step=lambda now: steps.append(now.step),
             stop=lambda: steps[-1] == 10,
         )
     task, history = fit(CONFIG, data[0][0], tmp_path, examine=examine)

@@ -16,7 +16,7 @@ from aninfonce.cli.reproduce import reproduce
 from aninfonce.cli.train import compare, train
 from aninfonce.cli.verify import verify
 from aninfonce.cli.watch import watch
-from aninfonce.training import PreemptedError
+from aninfonce.training import ElsewhereError, PreemptedError
 
 __all__ = ["main"]
 
@@ -53,7 +53,7 @@ def run(arguments: list[str]) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (ArithmeticError, FailedError) as error:
+    except (ArithmeticError, FailedError, ElsewhereError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except PreemptedError as error:

@@ -31,7 +31,7 @@ def cached_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Add the whole batch's gradient to the parameters.
 
-    Batch normalisation takes its statistics from the piece, not from the batch, and moves its running ones once.
+    Batch normalisation takes its statistics from the piece, not from the batch; its running ones move once a piece.
 
     Arguments:
         fabric: Lightning's Fabric.
