@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
+from aninfonce.objectives._exchange import ALL_GATHER, REDUCE_SCATTER
+
 FLOAT, INT64 = 4, 8  # bytes
 COLLECTIVES = ("all_gather", "reduce_scatter", "all_reduce", "gradients", "buffers")
 TIMEOUT = 300  # seconds
@@ -49,8 +51,8 @@ def counting(model: DistributedDataParallel | None = None) -> Iterator[Bytes]:
 
     with ExitStack() as stack:
         for name, kind, which in (
-            ("all_gather_into_tensor", "all_gather", 0),
-            ("reduce_scatter_tensor", "reduce_scatter", 1),
+            (ALL_GATHER, "all_gather", 0),
+            (REDUCE_SCATTER, "reduce_scatter", 1),
             ("all_reduce", "all_reduce", 0),
             ("_broadcast_coalesced", "buffers", 1),
         ):

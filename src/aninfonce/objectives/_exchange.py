@@ -19,6 +19,10 @@ __all__ = ["AverageGradient", "Exchange", "GatherRows", "GlobalMean", "Ranks", "
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
+# torch 2.14 has renamed these collectives, and warns of the older names.
+ALL_GATHER = "all_gather_single" if hasattr(dist, "all_gather_single") else "all_gather_into_tensor"
+REDUCE_SCATTER = "reduce_scatter_single" if hasattr(dist, "reduce_scatter_single") else "reduce_scatter_tensor"
+
 
 def is_distributed() -> bool:
     """Whether this process is one of several that torch.distributed connects."""
@@ -78,7 +82,7 @@ class Ranks(Exchange):
         rows, dim, dtype = (0, 0, 0) if x is None else (x.shape[0], x.shape[1], DTYPES.index(x.dtype))
         mine = torch.tensor([refused, rows, dim, dtype, zlib.crc32(settings.encode())], device=device)
         table = mine.new_empty(dist.get_world_size() * len(mine))
-        dist.all_gather_into_tensor(table, mine)
+        getattr(dist, ALL_GATHER)(table, mine)
         ranks = table.view(-1, len(mine)).tolist()
         if not refused:
             others = [rank for rank, row in enumerate(ranks) if row[0]]
@@ -100,7 +104,7 @@ class Ranks(Exchange):
         longest = max(self.sizes)
         padded = torch.cat([x, x.new_zeros(longest - len(x), *x.shape[1:])]) if len(x) < longest else x
         everything = x.new_empty(self.world * longest, *x.shape[1:])
-        dist.all_gather_into_tensor(everything, padded.contiguous())
+        getattr(dist, ALL_GATHER)(everything, padded.contiguous())
         if min(self.sizes) == longest:
             return everything
         return torch.cat([part[:size] for part, size in zip(torch.split(everything, longest), self.sizes, strict=True)])
@@ -114,7 +118,7 @@ class Ranks(Exchange):
                 slot[: len(part)] = part
             x = padded.flatten(0, 1)
         own = x.new_empty(longest, *x.shape[1:])
-        dist.reduce_scatter_tensor(own, x.contiguous())
+        getattr(dist, REDUCE_SCATTER)(own, x.contiguous())
         return own[: self.sizes[self.rank]]
 
     def sum(self, x: Tensor) -> Tensor:
