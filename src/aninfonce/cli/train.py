@@ -23,8 +23,8 @@ __all__ = ["compare", "train"]
 
 REPORT = "report.html"
 
-# Where and with how many processes it is computed: a run may go on elsewhere.
-_WHERE = ("device", "devices", "nodes", "strategy", "decode_workers")
+# What may change when a run goes on: it does not change what is trained.
+_FREE = ("device", "devices", "nodes", "strategy", "decode_workers", "loggers", "log_every", "checkpoint_minutes")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def train(
     keep_freed_memory()
     source = config.data.replace(":", "-").replace("/", "-")
     folder = out or Path("runs") / f"{source}-{config.method}-seed-{config.seed}"
-    settings = {"command": "train", **{k: v for k, v in asdict(config).items() if k not in _WHERE}}
+    settings = {"command": "train", **{k: v for k, v in asdict(config).items() if k not in _FREE}}
     processes = Processes(config)
     with ending_together(processes):
         processes.first(lambda: prepare_folder(folder, settings, overwrite=overwrite, resume=resume))
