@@ -10,7 +10,8 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ if sys.platform != "win32":
 
 __all__ = [
     "RESULTS",
+    "atomically",
     "pack_images",
     "prepare_folder",
     "read_results",
@@ -169,6 +171,22 @@ def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text("".join(json.dumps(_finite(row), allow_nan=False) + "\n" for row in rows))
     temporary.replace(path)
+
+
+@contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write a file under, with the same ending; the file takes its place at the end.
+
+    If something fails, it is removed, and what was at `path` stays.
+    """
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:

@@ -154,7 +154,7 @@ def test_features_are_written_with_labels(trained, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{run}", "{tmp}/features.csv"], "must end in .npz"),
+        (["{run}", "{tmp}/features.csv"], "must end in .npz or .parquet"),
         (["{run}", "{tmp}/no/features.npz"], "does not exist"),
         (["{tmp}", "{tmp}/features.npz"], "no finished training run"),
         (["{run}", "{tmp}/features.npz", "--data", "digit"], "did you mean 'digits'"),

@@ -2,6 +2,7 @@
 
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.encoder import Encoder, load
+from aninfonce.training.export import export_encoder
 from aninfonce.training.loop import EpochRecord, fit
 from aninfonce.training.readouts import encode, readouts
 from aninfonce.training.run import TrainResult, train
@@ -14,6 +15,7 @@ __all__ = [
     "TrainConfig",
     "TrainResult",
     "encode",
+    "export_encoder",
     "fit",
     "load",
     "readouts",
