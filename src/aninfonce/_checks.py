@@ -79,7 +79,7 @@ def check_field_types(settings: DataclassInstance) -> None:
 
     Raises:
         TypeError: if one is something else.
-        ValueError: if a float is NaN or infinite.
+        ValueError: if a float is NaN or infinite, or an integer has more than 64 bits.
     """
     hints = get_type_hints(type(settings))
     for name in (field.name for field in fields(settings)):
@@ -94,6 +94,8 @@ def check_field_types(settings: DataclassInstance) -> None:
             raise TypeError(f"{name} must be {expected}, got {value!r}")
         if float in kinds and value is not None and not -_LARGEST <= value <= _LARGEST:
             raise ValueError(f"{name} must be a finite number, got {value}")
+        if float not in kinds and isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError(f"{name} must be an integer of 64 bits, got one of {value.bit_length()}")
 
 
 def nearest_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -139,8 +139,12 @@ def read_results(run: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"no run at {run}: expected a folder with {RESULTS}")
     results = read_json(path)
-    if not isinstance(results.get("metrics"), dict):
+    metrics = results.get("metrics")
+    if not isinstance(metrics, dict):
         raise ValueError(f"{path} is not a result of aninfonce: it has no metrics")
+    for name, value in metrics.items():
+        if value is not None and not isinstance(value, int | float):
+            raise ValueError(f"{path} is damaged: the metric {name} must be a number, got {value!r}")
     return results
 
 

@@ -75,7 +75,7 @@ def make_backbone(name: str = "small", *, channels: int, image_size: int) -> Sma
     library, colon, rest = name.partition(":")
     if name == "small":
         return SmallConvNet(channels)
-    if library == "small" and rest.isdecimal():
+    if library == "small" and rest.isdecimal() and len(rest) < 10 and int(rest):
         return SmallConvNet(channels, int(rest))
     if library == "timm" and rest:
         network, head = _timm(rest, channels, image_size)

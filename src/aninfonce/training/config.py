@@ -13,6 +13,7 @@ __all__ = ["OBJECTIVES", "TrainConfig"]
 OBJECTIVES = ("infonce", "aninfonce")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 OPTIMIZERS = ("adamw", "sgd", "lars")
+NEGATIVES = ("positives", "anchors", "both")
 RATE_RULES = ("constant", "linear", "sqrt")
 
 
@@ -103,13 +104,14 @@ class TrainConfig:
         nearest_name("device", self.device, ("auto", "cpu", "cuda"))
         nearest_name("optimizer", self.optimizer, OPTIMIZERS)
         nearest_name("rate_rule", self.rate_rule, RATE_RULES)
+        nearest_name("negatives_from", self.negatives_from, NEGATIVES)
         for name in ("epochs", "projector_dim", "projector_hidden", "readout_images", "class_images", "test_images"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be from 0 to 2⁶³ - 1, got {self.seed}")
-        if self.projector_layers < 0:
-            raise ValueError(f"projector_layers must be at least 0 (no projector), got {self.projector_layers}")
+        if not 0 <= self.projector_layers <= 100:  # a million of them would fill the memory one by one
+            raise ValueError(f"projector_layers must be from 0 (no projector) to 100, got {self.projector_layers}")
         if self.batch_size < 2:
             raise ValueError(f"batch_size must be at least 2 (a single image has no negatives), got {self.batch_size}")
         if self.limit is not None and self.limit < self.batch_size:
