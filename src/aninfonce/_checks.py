@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
+from dataclasses import fields
 from difflib import get_close_matches
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
 
-__all__ = ["check_embeddings", "check_finite", "check_same_shape", "nearest_name"]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["check_embeddings", "check_field_types", "check_finite", "check_same_shape", "nearest_name"]
+
+
+_LARGEST = sys.float_info.max
 
 
 def check_embeddings(name: str, x: object, *, min_rows: int = 1) -> Tensor:
@@ -60,6 +70,36 @@ def check_same_shape(name: str, x: Tensor, other_name: str, other: Tensor) -> No
         raise ValueError(
             f"{name} and {other_name} must have the same shape, got {tuple(x.shape)} and {tuple(other.shape)}"
         )
+
+
+def check_field_types(settings: DataclassInstance) -> None:
+    """Check that every field of a dataclass is what its annotation says: a class, some of them with `|` between, or a tuple.
+
+    Settings come from JSON, too. A bool is no number, an int is welcome as a float.
+
+    Raises:
+        TypeError: if one is something else.
+        ValueError: if a float is NaN or infinite, or an integer has more than 64 bits.
+    """
+    hints = get_type_hints(type(settings))
+    for name in (field.name for field in fields(settings)):
+        value, hint = getattr(settings, name), hints[name]
+        kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        if get_origin(hint) is tuple:  # tuple[str, ...], the only container among the settings
+            kinds, (kind, _) = (tuple,), get_args(hint)
+            if isinstance(value, tuple) and not all(isinstance(item, kind) for item in value):
+                raise TypeError(f"{name} must be a tuple of {kind.__name__}, got {value!r}")
+        if type(value) is bool or not isinstance(value, int | float):
+            right = isinstance(value, tuple(kind for kind in kinds if kind not in (int, float)))
+        else:
+            right = float in kinds or (int in kinds and isinstance(value, int))
+        if not right:
+            expected = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
+            raise TypeError(f"{name} must be {expected}, got {value!r}")
+        if float in kinds and value is not None and not -_LARGEST <= value <= _LARGEST:
+            raise ValueError(f"{name} must be a finite number, got {value}")
+        if float not in kinds and isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError(f"{name} must be an integer of 64 bits, got one of {value.bit_length()}")
 
 
 def nearest_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -10,7 +10,8 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ if sys.platform != "win32":
 __all__ = [
     "MARKER",
     "RESULTS",
+    "atomically",
     "finite",
     "pack_images",
     "prepare_folder",
@@ -139,16 +141,20 @@ def read_results(run: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"no run at {run}: expected a folder with {RESULTS}")
     results = read_json(path)
-    if not isinstance(results.get("metrics"), dict):
+    metrics = results.get("metrics")
+    if not isinstance(metrics, dict):
         raise ValueError(f"{path} is not a result of aninfonce: it has no metrics")
+    for name, value in metrics.items():
+        if value is not None and not isinstance(value, int | float):
+            raise ValueError(f"{path} is damaged: the metric {name} must be a number, got {value!r}")
     return results
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; ValueError names the file if it is not one."""
     try:
-        content = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:  # ValueError: also what is no UTF-8, and numbers of 5000 digits
         raise ValueError(f"{path} is not readable JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}")
@@ -171,6 +177,22 @@ def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text("".join(json.dumps(finite(row), allow_nan=False) + "\n" for row in rows))
     temporary.replace(path)
+
+
+@contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write a file under, with the same ending; the file takes its place at the end.
+
+    If something fails, it is removed, and what was at `path` stays.
+    """
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:

@@ -47,6 +47,49 @@ def test_cifar_stem_for_small_images_only():
     assert isinstance(large.maxpool, nn.MaxPool2d)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "timm:resnet18", "timm:resnet10t", "timm:test_resnet"])
+def test_the_cifar_stem_keeps_every_pixel(name):
+    """A 3×3 convolution with stride 1, no pooling: the first stage sees the whole map, the last one an eighth of it."""
+    backbone = make_backbone(name, channels=3, image_size=32)
+    network = backbone.network
+    assert isinstance(network.conv1, nn.Conv2d)
+    assert (network.conv1.kernel_size, network.conv1.stride) == ((3, 3), (1, 1))
+    sides = {}
+    for layer in ("layer1", "layer4"):
+        network.get_submodule(layer).register_forward_hook(
+            lambda module, args, out, layer=layer: sides.update({layer: (args[0].shape[2:], out.shape[2:])})
+        )
+    backbone(images(3, 32))
+    assert sides["layer1"][0] == (32, 32)
+    assert sides["layer4"][1] == (4, 4)
+    assert not isinstance(make_backbone(name, channels=3, image_size=96).network.maxpool, nn.Identity)
+
+
+FAMILIES = (
+    *("torchvision:resnet18", "torchvision:mobilenet_v3_small", "torchvision:shufflenet_v2_x0_5"),
+    *("torchvision:efficientnet_b0", "torchvision:regnet_y_400mf", "torchvision:mnasnet0_5"),
+    *("timm:resnet10t", "timm:test_vit", "timm:vit_tiny_patch16_224", "timm:test_convnext", "timm:convnext_atto"),
+    *("timm:mobilenetv3_small_050", "timm:efficientnet_lite0", "timm:test_efficientnet", "timm:test_byobnet"),
+    *("timm:regnetx_002", "timm:ghostnet_050", "timm:test_mambaout"),
+)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_families_of_both_libraries_learn_from_small_images(name):
+    """Forward and backward at 32 pixels: every parameter has a finite gradient, and it reaches the first filters."""
+    torch.manual_seed(0)
+    backbone = make_backbone(name, channels=3, image_size=32)
+    features = backbone(images(3, 32, n=4))
+    assert features.shape == (4, backbone.feature_dim)
+    (features * torch.randn(features.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
+    for path, parameter in backbone.named_parameters():
+        assert parameter.grad is not None, path
+        assert bool(torch.isfinite(parameter.grad).all()), path
+    # Not in all of them: many a residual branch starts at zero.
+    first = next(module for module in backbone.modules() if isinstance(module, nn.Conv2d))
+    assert first.weight.grad.abs().max() > 0
+
+
 def test_vision_transformer_is_built_for_the_image_size():
     backbone = make_backbone("torchvision:vit_b_32", channels=1, image_size=32)
     assert backbone(images(1, 32)).shape == (2, backbone.feature_dim) == (2, 768)

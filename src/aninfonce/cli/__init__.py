@@ -12,6 +12,7 @@ from typing import Any
 from aninfonce._extras import MissingExtraError, require
 from aninfonce.cli._common import FailedError
 from aninfonce.cli.embed import embed
+from aninfonce.cli.export import export
 from aninfonce.cli.reproduce import reproduce
 from aninfonce.cli.train import compare, train
 from aninfonce.cli.verify import verify
@@ -40,6 +41,7 @@ def run(arguments: list[str]) -> int:
                 "train": train,
                 "compare": compare,
                 "embed": embed,
+                "export": export,
                 "watch": watch,
                 "verify": verify,
             },

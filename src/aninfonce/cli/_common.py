@@ -15,11 +15,27 @@ from aninfonce._runs import RESULTS
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["FailedError", "cores", "finish", "show", "sigterm_interrupts"]
+__all__ = ["FailedError", "check_output_file", "cores", "finish", "show", "sigterm_interrupts"]
 
 
 class FailedError(Exception):
     """A command that ran, and whose result is a failure: a refuted statement, an experiment that broke off."""
+
+
+def check_output_file(path: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> None:
+    """Check that a file can be written there, before anything is computed for it.
+
+    Raises:
+        ValueError: if its ending is another, it is there already and `overwrite` is not given, or its folder is not.
+    """
+    if path.suffix not in suffixes:
+        raise ValueError(f"the output file must end in {' or '.join(suffixes)}, got {path}")
+    if path.is_dir():
+        raise ValueError(f"the output file {path} is a folder")
+    if path.exists() and not overwrite:
+        raise ValueError(f"{path} is there already; pass --overwrite")
+    if not path.parent.is_dir():
+        raise ValueError(f"the folder {path.parent} of the output file does not exist")
 
 
 def show(table: Table) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from aninfonce._checks import nearest_name
 from aninfonce._progress import Progress
-from aninfonce.data import ImageFiles, load_images
-from aninfonce.training import encode, load
+from aninfonce.cli._common import check_output_file
+from aninfonce.data import ImageDataset, ImageFiles, load_images
+from aninfonce.training import Encoder, encode, load
+from aninfonce.training.feature_file import SplitFeatures, write_npz, write_parquet
 
 __all__ = ["embed"]
 
 SPLITS = ("train", "test")
+LAYERS = {"both": ("backbone", "projector"), "backbone": ("backbone",), "projector": ("projector",)}
 
 
 def embed(
@@ -21,28 +24,28 @@ def embed(
     out: Path,
     data: str | None = None,
     data_root: Path | None = None,
+    layer: str = "both",
     device: str = "cpu",
     overwrite: bool = False,
 ) -> None:
-    """Write a trained encoder's features of images to an .npz file.
+    """Write a trained encoder's features of images to an .npz or .parquet file.
 
-    The file holds, for SPLIT in train and test: SPLIT_backbone and SPLIT_projector (on the unit sphere), one row an
-    image; SPLIT_places, the image's place among the split's; and SPLIT_labels where the data have classes.
+    An .npz file holds, for SPLIT in train and test: SPLIT_backbone and SPLIT_projector (on the unit sphere), one row an
+    image; SPLIT_places, the image's place among the split's; and SPLIT_labels where the data have classes. A .parquet
+    file has one row an image with the columns split, place, label and class where there are classes, backbone and
+    projector.
 
     Args:
         run: folder of a training run.
-        out: the file, ending in .npz.
+        out: the file, ending in .npz or .parquet.
         data: the images, named as for train; default: the run's own.
         data_root: folder that holds the data set; default: the run's own.
+        layer: both, backbone or projector.
         device: cpu, or cuda.
         overwrite: replace the file if it is there.
     """
-    if out.suffix != ".npz":
-        raise ValueError(f"the output file must end in .npz, got {out}")
-    if out.exists() and not overwrite:
-        raise ValueError(f"{out} is there already; pass --overwrite")
-    if not out.parent.is_dir():
-        raise ValueError(f"the folder {out.parent} of the output file does not exist")
+    layers = LAYERS[nearest_name("layer", layer, LAYERS)]
+    check_output_file(out, (".npz", ".parquet"), overwrite=overwrite)
     encoder = load(run, device)
     own = data is None or data == encoder.config.data
     dataset = load_images(
@@ -51,25 +54,30 @@ def embed(
         image_size=encoder.image_size,
         decode_workers=encoder.config.decode_workers,
     )
-    arrays: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}
+    splits: list[SplitFeatures] = []
     with Progress(f"features of {dataset.name}", total=len(SPLITS)) as progress:
         for done, name in enumerate(SPLITS, start=1):
-            split = dataset.train if name == "train" else dataset.test
-            if split.images.shape[1] != encoder.channels:
-                raise ValueError(
-                    f"the encoder takes images of {encoder.channels} channels, {dataset.name} has "
-                    f"{split.images.shape[1]}"
-                )
-            found = encode(encoder.task.model, split.images)
-            arrays |= {f"{name}_{layer}": values.numpy() for layer, values in found.items()}
-            if split.labels is not None:
-                arrays[f"{name}_labels"] = split.labels[found["places"].to(torch.int64)].numpy()
-            skipped = len(split.images.skipped) if isinstance(split.images, ImageFiles) else 0
-            progress.step(done, f"{name}: {len(found['places'])} images, {skipped} skipped as unreadable")
-    temporary = out.with_name(f".{out.name}")
-    with temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-    temporary.replace(out)
-    for name, values in arrays.items():
-        print(f"{name}: {' × '.join(map(str, values.shape))}")
+            splits.append(_features(encoder, dataset, name, layers))
+            images = (dataset.train if name == "train" else dataset.test).images
+            skipped = len(images.skipped) if isinstance(images, ImageFiles) else 0
+            progress.step(done, f"{name}: {len(splits[-1].places)} images, {skipped} skipped as unreadable")
+    if out.suffix == ".npz":
+        write_npz(out, splits)
+    else:
+        write_parquet(out, splits, dataset.class_names)
+    for split in splits:
+        for found, values in split.layers.items():
+            print(f"{split.name}_{found}: {' × '.join(map(str, values.shape))}")
     print(out)
+
+
+def _features(encoder: Encoder, dataset: ImageDataset, name: str, layers: tuple[str, ...]) -> SplitFeatures:
+    split = dataset.train if name == "train" else dataset.test
+    if split.images.shape[1] != encoder.channels:
+        raise ValueError(
+            f"the encoder takes images of {encoder.channels} channels, {dataset.name} has {split.images.shape[1]}"
+        )
+    found = encode(encoder.task.model, split.images)
+    places = found["places"].to(torch.int64)
+    labels = None if split.labels is None else split.labels[places]
+    return SplitFeatures(name, {layer: found[layer] for layer in layers}, places, labels)

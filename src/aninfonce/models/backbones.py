@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 import torch
@@ -23,16 +24,18 @@ class Backbone(nn.Module):
     Arguments:
         network: maps images of shape (batch, channels, height, width) to features of shape (batch, feature_dim).
         feature_dim: dimension of the features.
+        head: where the classifier stood in the network, that others' weights still have: names of modules.
 
     Example:
         >>> Backbone(nn.Flatten(), 64)(torch.rand(5, 1, 8, 8)).shape
         torch.Size([5, 64])
     """
 
-    def __init__(self, network: nn.Module, feature_dim: int) -> None:
+    def __init__(self, network: nn.Module, feature_dim: int, head: Sequence[str] = ()) -> None:
         super().__init__()
         self.network = network
         self.feature_dim = feature_dim
+        self.head = tuple(head)
 
     def forward(self, images: Tensor) -> Tensor:
         """Features of shape (batch, feature_dim)."""
@@ -48,8 +51,8 @@ def make_backbone(name: str = "small", *, channels: int, image_size: int) -> Sma
             torchvision's alone, such as `"resnet18"`. Weights are drawn from torch's global generator, as in those
             libraries.
         channels: channels of the images; the first convolution is made for them.
-        image_size: side of the images in pixels. Up to 64, torchvision's ResNets get the stem of the CIFAR experiments:
-            a 3×3 convolution with stride 1 and no pooling.
+        image_size: side of the images in pixels. Up to 64, torchvision's and timm's ResNets get the stem of the CIFAR
+            experiments: a 3×3 convolution with stride 1 and no pooling.
 
     Returns:
         A module with `.feature_dim`, from images (batch, channels, image_size, image_size) to (batch, feature_dim).
@@ -72,20 +75,20 @@ def make_backbone(name: str = "small", *, channels: int, image_size: int) -> Sma
     library, colon, rest = name.partition(":")
     if name == "small":
         return SmallConvNet(channels)
-    if library == "small" and rest.isdecimal():
+    if library == "small" and rest.isdecimal() and len(rest) < 10 and int(rest):
         return SmallConvNet(channels, int(rest))
     if library == "timm" and rest:
-        network = _timm(rest, channels, image_size)
+        network, head = _timm(rest, channels, image_size)
     elif library == "torchvision" and rest:
-        network = _torchvision(rest, channels, image_size)
+        network, head = _torchvision(rest, channels, image_size)
     elif not colon:
-        network = _torchvision(name, channels, image_size)
+        network, head = _torchvision(name, channels, image_size)
     else:
         raise ValueError(f"unknown backbone {name!r}: expected small, small:WIDTH, timm:NAME or torchvision:NAME")
-    return Backbone(network, _feature_dim(name, network, channels, image_size))
+    return Backbone(network, _feature_dim(name, network, channels, image_size), head)
 
 
-def _torchvision(name: str, channels: int, image_size: int) -> nn.Module:
+def _torchvision(name: str, channels: int, image_size: int) -> tuple[nn.Module, list[str]]:
     models = require("torchvision.models", "vision")
     nearest_name("torchvision backbone", name, [*models.list_models(module=models), "small"])
     options = {"image_size": image_size} if name.startswith("vit_") else {}
@@ -93,18 +96,17 @@ def _torchvision(name: str, channels: int, image_size: int) -> nn.Module:
         options = {"aux_logits": False, "init_weights": True}
     network: nn.Module = models.get_model(name, weights=None, **options)
     if isinstance(network, models.ResNet) and image_size <= _SMALL_IMAGE:
-        network.conv1 = nn.Conv2d(channels, network.conv1.out_channels, 3, padding=1, bias=False)
-        network.maxpool = nn.Identity()
+        _set_cifar_stem(network, channels)
     else:
         _set_input_channels(network, channels)
     last = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not last:  # SqueezeNet's classifier is a convolution
         raise ValueError(f"torchvision's {name} has no linear classifier to remove; choose another backbone")
     _replace(network, last[-1], nn.Identity())
-    return network
+    return network, [last[-1]]
 
 
-def _timm(name: str, channels: int, image_size: int) -> nn.Module:
+def _timm(name: str, channels: int, image_size: int) -> tuple[nn.Module, list[str]]:
     timm = require("timm", "vision")
     if not timm.is_model(name):
         close = get_close_matches(name, timm.list_models(), n=1, cutoff=0.4)
@@ -114,7 +116,19 @@ def _timm(name: str, channels: int, image_size: int) -> nn.Module:
     # Only networks with a fixed input size, such as vision transformers, are built for one.
     options = {"img_size": image_size} if config is not None and config.fixed_input_size else {}
     network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels, **options)
-    return network
+    if isinstance(network, require("timm.models.resnet", "vision").ResNet) and image_size <= _SMALL_IMAGE:
+        _set_cifar_stem(network, channels)
+    head = () if config is None or config.classifier is None else config.classifier
+    return network, [head] if isinstance(head, str) else list(head)
+
+
+def _set_cifar_stem(network: nn.Module, channels: int) -> None:
+    """Give a ResNet of torchvision or timm one 3×3 convolution with stride 1, without pooling, as its stem."""
+    stem = [module for module in network.get_submodule("conv1").modules() if isinstance(module, nn.Conv2d)]
+    replacement = nn.Conv2d(channels, stem[-1].out_channels, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(replacement.weight, mode="fan_out", nonlinearity="relu")  # as both libraries do
+    _replace(network, "conv1", replacement)
+    _replace(network, "maxpool", nn.Identity())
 
 
 def _replace(network: nn.Module, path: str, module: nn.Module) -> None:

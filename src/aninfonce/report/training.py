@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -63,6 +64,8 @@ def summarize(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[flo
     for run in runs:
         if run.get("name") != "train":
             raise ValueError(f"only training runs can be compared, got a run of {run.get('name')!r}")
+        if not (isinstance(run.get("config"), dict) and isinstance(run.get("method"), str)):
+            raise ValueError("only training runs can be compared, got one whose results lack its config or its method")
     settings = [{key: value for key, value in run["config"].items() if key not in ASIDE} for run in runs]
     implied = {"objective", "temperature", "trainable_temperature", "concentration", "concentration_rate"}
     varied = [
@@ -75,7 +78,7 @@ def summarize(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[flo
         name = ", ".join([run["method"], *(f"{key} {setting.get(key)}" for key in varied)])
         measures = table.setdefault(name, {})
         for measure, value in run["metrics"].items():
-            measures.setdefault(measure, []).append(value)
+            measures.setdefault(measure, []).append(math.nan if value is None else value)  # JSON has no NaN
     return table
 
 

@@ -2,6 +2,7 @@
 
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.encoder import Encoder, load
+from aninfonce.training.export import export_encoder
 from aninfonce.training.loop import fit
 from aninfonce.training.processes import Processes
 from aninfonce.training.readouts import encode, readouts
@@ -19,6 +20,7 @@ __all__ = [
     "TrainConfig",
     "TrainResult",
     "encode",
+    "export_encoder",
     "fit",
     "load",
     "readouts",

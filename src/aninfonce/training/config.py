@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from aninfonce._checks import nearest_name
+from aninfonce._checks import check_field_types, nearest_name
 
 __all__ = ["OBJECTIVES", "TrainConfig"]
 
@@ -14,6 +14,7 @@ OBJECTIVES = ("infonce", "aninfonce")
 PRECISIONS = ("32", "64", "bf16-mixed", "16-mixed")
 STRATEGIES = ("ddp", "fsdp")
 OPTIMIZERS = ("adamw", "sgd", "lars")
+NEGATIVES = ("positives", "anchors", "both")
 RATE_RULES = ("constant", "linear", "sqrt")
 LOGGERS = ("tensorboard", "wandb")
 
@@ -38,7 +39,11 @@ class TrainConfig:
         negatives_from: which other samples of the batch are negatives: positives, anchors, both (as SimCLR).
         backbone: small, a torchvision model (resnet18), or timm:NAME.
         projector_dim: dimensions of the embedding that the objective sees.
-        projector_hidden: width of the projector's hidden layer.
+        projector_hidden: width of the projector's hidden layers.
+        projector_layers: linear layers of the projector: 1 is a linear map, 0 is none, and the objective then sees the
+            backbone's features (`projector_dim` is not used).
+        pretrained: file with the backbone's initial weights, .safetensors, or .pt, .pth, .ckpt of others (see
+            `aninfonce.models.load_pretrained`).
         epochs: passes over the training images.
         batch_size: images a step; each gives two views.
         optimizer: adamw, sgd, or lars (SGD whose steps are in proportion to each layer's weights; You et al. 2017).
@@ -86,6 +91,8 @@ class TrainConfig:
     backbone: str = "small"
     projector_dim: int = 64
     projector_hidden: int = 256
+    projector_layers: int = 2
+    pretrained: Path | None = None
     epochs: int = 40
     batch_size: int = 128
     optimizer: str = "adamw"
@@ -113,6 +120,7 @@ class TrainConfig:
     log_every: int = 50
 
     def __post_init__(self) -> None:
+        check_field_types(self)
         nearest_name("objective", self.objective, OBJECTIVES)
         nearest_name("precision", self.precision, PRECISIONS)
         nearest_name("device", self.device, ("auto", "cpu", "cuda"))
@@ -131,13 +139,18 @@ class TrainConfig:
             raise ValueError(f"ema must be in [0, 1), got {self.ema}")
         if self.strategy == "fsdp" and self.optimizer == "lars":
             raise ValueError("lars needs the norms of whole layers, of which fsdp leaves each process a part; use ddp")
-        for name in ("epochs", "projector_dim", "projector_hidden", "readout_images", "class_images", "test_images"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in self.loggers:
             nearest_name("logger", name, LOGGERS)
         if self.readout_every < 0:
             raise ValueError(f"readout_every must be a number of epochs, 0 for never, got {self.readout_every}")
+        nearest_name("negatives_from", self.negatives_from, NEGATIVES)
+        for name in ("epochs", "projector_dim", "projector_hidden", "readout_images", "class_images", "test_images"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be from 0 to 2⁶³ - 1, got {self.seed}")
+        if not 0 <= self.projector_layers <= 100:  # a million of them would fill the memory one by one
+            raise ValueError(f"projector_layers must be from 0 (no projector) to 100, got {self.projector_layers}")
         if self.batch_size < 2:
             raise ValueError(f"batch_size must be at least 2 (a single image has no negatives), got {self.batch_size}")
         if self.limit is not None and self.limit < self.batch_size:

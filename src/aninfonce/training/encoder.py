@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from aninfonce._checks import nearest_name
 from aninfonce._runs import read_json, write_json
 from aninfonce.training.checkpoint import load_weights, save_weights
+from aninfonce.training.checksums import checksum, digest
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.module import ContrastiveTask, build_task
 from aninfonce.training.readouts import LAYERS
@@ -29,7 +31,7 @@ class Encoder(nn.Module):
         channels: of the images, 1 or 3.
         image_size: side of the images the run was trained on, pixels.
         feature_dim: dimension of the backbone's features.
-        embedding_dim: dimension of the projector's embedding.
+        embedding_dim: dimension of the projector's embedding; without a projector the backbone's.
         task: network and objective; `task.objective.concentration` is Λ̂ of an AnInfoNCE run.
     """
 
@@ -40,7 +42,7 @@ class Encoder(nn.Module):
         self.channels = channels
         self.image_size = image_size
         self.feature_dim: int = task.model.backbone.feature_dim  # type: ignore[assignment, union-attr]
-        self.embedding_dim = config.projector_dim
+        self.embedding_dim = config.projector_dim if config.projector_layers else self.feature_dim
         self.eval()
 
     def forward(self, images: Tensor, layer: str = "backbone") -> Tensor:
@@ -69,7 +71,13 @@ class Encoder(nn.Module):
 def save_model(folder: Path, task: ContrastiveTask, config: TrainConfig, channels: int, image_size: int) -> None:
     """Write the weights and what `load` needs besides to the run's folder."""
     save_weights(folder / WEIGHTS, task)
-    write_json(folder / MODEL, {"config": asdict(config), "channels": channels, "image_size": image_size})
+    described = {
+        "config": {name: str(v) if isinstance(v, Path) else v for name, v in asdict(config).items()},
+        "channels": channels,
+        "image_size": image_size,
+        "sha256": checksum(folder / WEIGHTS),
+    }
+    write_json(folder / MODEL, {**described, "digest": digest(described)})
 
 
 def load(run: Path | str, device: str | torch.device = "cpu") -> Encoder:
@@ -96,20 +104,49 @@ def load(run: Path | str, device: str | torch.device = "cpu") -> Encoder:
     folder = Path(run)
     if not (folder / MODEL).is_file():
         raise ValueError(f"no finished training run at {folder}: expected a folder with {MODEL} and {WEIGHTS}")
-    content = read_json(folder / MODEL)
+    content = _verified(folder)
     try:
-        settings = dict(content["config"])
-        if settings.get("data_root") is not None:
-            settings["data_root"] = Path(settings["data_root"])
-        settings["loggers"] = tuple(settings.get("loggers", ()))  # JSON has lists only
-        config = TrainConfig(**settings)
-        channels, image_size = int(content["channels"]), int(content["image_size"])
-    except (KeyError, TypeError, ValueError) as error:
+        config = _config(content["config"])
+        channels, image_size = content["channels"], content["image_size"]
+        if type(channels) is not int or type(image_size) is not int:
+            raise TypeError(f"channels and image_size must be int, got {channels!r} and {image_size!r}")
+        # Mean and deviation of the images come with the weights, and so do the backbone's.
+        fresh = replace(config, pretrained=None)
+        task = build_task(fresh, channels, image_size, torch.zeros(channels), torch.ones(channels))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         known = ", ".join(field.name for field in fields(TrainConfig))
         raise ValueError(
             f"{folder / MODEL} does not describe a model of this version ({error}); settings: {known}"
         ) from error
-    # Mean and deviation of the images come with the weights.
-    task = build_task(config, channels, image_size, torch.zeros(channels), torch.ones(channels))
     load_weights(folder / WEIGHTS, task)
     return Encoder(task, config, channels, image_size).to(device)
+
+
+def _verified(folder: Path) -> dict[str, Any]:
+    """What the model's file says, if it and the weights are as they were written.
+
+    Raises:
+        ValueError: if a file is missing or was changed.
+    """
+    content = read_json(folder / MODEL)
+    if content.keys() == {"config", "channels", "image_size"}:  # from before there were checksums
+        return content
+    body = {name: value for name, value in content.items() if name != "digest"}
+    if content.get("digest") != digest(body):
+        raise ValueError(f"{folder / MODEL} was changed or damaged: its digest differs")
+    if not (folder / WEIGHTS).is_file():
+        raise ValueError(f"no weights at {folder / WEIGHTS}")
+    if checksum(folder / WEIGHTS) != content.get("sha256"):
+        raise ValueError(f"{folder / WEIGHTS} is damaged: its checksum differs from the one in {MODEL}")
+    return content
+
+
+def _config(settings: object) -> TrainConfig:
+    """The settings as JSON has them: paths are strings there, and tuples lists."""
+    if not isinstance(settings, dict):
+        raise TypeError(f"config must be an object, got {settings!r}")
+    paths = {field.name for field in fields(TrainConfig) if "Path" in str(field.type)}
+    values: dict[str, Any] = {
+        name: Path(value) if name in paths and isinstance(value, str) else value for name, value in settings.items()
+    }
+    return TrainConfig(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

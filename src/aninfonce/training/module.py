@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from aninfonce.models import ContrastiveModel, Projector, make_backbone
+from aninfonce.models import ContrastiveModel, Projector, load_pretrained, make_backbone
 from aninfonce.objectives import AnInfoNCE, InfoNCE
 from aninfonce.training.config import TrainConfig
 
@@ -47,27 +47,45 @@ class ContrastiveTask(nn.Module):
         return carried + sum(0.0 * p.sum() for p in self.objective.parameters())
 
 
-def make_objective(config: TrainConfig) -> InfoNCE | AnInfoNCE:
-    """The objective that the settings name."""
+def make_objective(config: TrainConfig, dim: int) -> InfoNCE | AnInfoNCE:
+    """The objective that the settings name, of embeddings of that dimension."""
     if config.objective == "aninfonce":
-        return AnInfoNCE(config.projector_dim, init=config.concentration, negatives_from=config.negatives_from)
+        return AnInfoNCE(dim, init=config.concentration, negatives_from=config.negatives_from)
     return InfoNCE(config.temperature, learnable=config.trainable_temperature, negatives_from=config.negatives_from)
 
 
 def build_task(config: TrainConfig, channels: int, image_size: int, mean: Tensor, deviation: Tensor) -> ContrastiveTask:
-    """Network and objective of a run, with weights drawn from its seed.
+    """Network and objective of a run, with weights drawn from its seed or, the backbone's, read from `pretrained`.
 
     Arguments:
-        config: the settings.
+        config: the settings; without `pretrained` for whom the weights come later.
         channels: of the images.
         image_size: their side in pixels.
         mean: of each channel over the images in [0, 1], shape (channels,).
         deviation: standard deviation likewise, > 0.
+
+    Raises:
+        ValueError: if the backbone is unknown or cannot take such images, or the pretrained weights are not its own.
     """
     # The libraries' initialisers know the global generator only: seed it here, and give it back as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        backbone = make_backbone(config.backbone, channels=channels, image_size=image_size)
-        projector = Projector(backbone.feature_dim, config.projector_hidden, config.projector_dim)
-        model = ContrastiveModel(backbone, projector, mean, deviation)
-        return ContrastiveTask(model, make_objective(config))
+        try:
+            backbone = make_backbone(config.backbone, channels=channels, image_size=image_size)
+            dim = config.projector_dim if config.projector_layers else backbone.feature_dim
+            projector = _projector(config, backbone.feature_dim, dim)
+            objective = make_objective(config, dim)
+        except (RuntimeError, MemoryError, OverflowError) as error:  # a network too large for the memory
+            raise ValueError(
+                f"cannot build the network of {config.backbone} and a projector of {config.projector_layers} layers of "
+                f"{config.projector_hidden} and {config.projector_dim} units: {error}"
+            ) from error
+    if config.pretrained is not None:
+        load_pretrained(backbone, config.pretrained)
+    return ContrastiveTask(ContrastiveModel(backbone, projector, mean, deviation), objective)
+
+
+def _projector(config: TrainConfig, in_dim: int, dim: int) -> nn.Module:
+    if not config.projector_layers:
+        return nn.Identity()
+    return Projector(in_dim, config.projector_hidden, dim, config.projector_layers)

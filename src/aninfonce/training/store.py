@@ -7,9 +7,8 @@ whenever the process is killed. Nothing is pickled.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from aninfonce._runs import read_json, read_tensors, write_json, write_tensors
+from aninfonce.training.checksums import checksum, digest
 
 __all__ = ["Checkpoint", "CheckpointStore"]
 
@@ -67,7 +67,8 @@ class CheckpointStore:
     @property
     def steps(self) -> list[int]:
         """The steps of the checkpoints that are there, damaged or not, in ascending order."""
-        return sorted(int(path.stem.removeprefix("step-")) for path in self.folder.glob("step-*.json"))
+        found = (re.fullmatch(r"step-([0-9]{9,18})\.json", path.name) for path in self.folder.iterdir())
+        return sorted(int(name[1]) for name in found if name)
 
     def save(self, step: int, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> Path:
         """Write a checkpoint, then remove those that are too many.
@@ -88,8 +89,8 @@ class CheckpointStore:
         try:
             path.unlink(missing_ok=True)  # of the same step: its tensors are about to change
             write_tensors(data, tensors)
-            body = {"step": step, "sha256": _checksum(data), "progress": progress}
-            write_json(path, {**body, "digest": _digest(body)})
+            body = {"step": step, "sha256": checksum(data), "progress": progress}
+            write_json(path, {**body, "digest": digest(body)})
             _flush(self.folder)
         except (OSError, SafetensorError) as error:
             for half in self.folder.glob(f".step-{step:09d}.*.{os.getpid()}"):
@@ -126,11 +127,11 @@ class CheckpointStore:
         path, data = self._json(step), self._data(step)
         content = read_json(path)
         body = {key: content.get(key) for key in ("step", "sha256", "progress")}
-        if content.get("digest") != _digest(body) or body["step"] != step:
+        if content.get("digest") != digest(body) or body["step"] != step:
             raise ValueError(f"{path} was changed or damaged: its digest differs")
         if not data.is_file():
             raise ValueError(f"{data} is missing")
-        if _checksum(data) != body["sha256"]:
+        if checksum(data) != body["sha256"]:
             raise ValueError(f"{data} is damaged: its checksum differs from the one in {path.name}")
         return Checkpoint(step, read_tensors(data)[0], content["progress"], path)
 
@@ -139,17 +140,6 @@ class CheckpointStore:
 
     def _data(self, step: int) -> Path:
         return self.folder / f"step-{step:09d}.safetensors"
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest(body: Mapping[str, Any]) -> str:
-    """A checksum of what the JSON file says, independent of how it is laid out."""
-    # Once through JSON: what is compared is what a reader would get.
-    return hashlib.sha256(json.dumps(json.loads(json.dumps(body)), sort_keys=True).encode()).hexdigest()
 
 
 def _flush(path: Path) -> None:
