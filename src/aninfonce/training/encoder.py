@@ -149,4 +149,5 @@ def _config(settings: object) -> TrainConfig:
     values: dict[str, Any] = {
         name: Path(value) if name in paths and isinstance(value, str) else value for name, value in settings.items()
     }
-    return TrainConfig(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return TrainConfig(**values)
