@@ -73,7 +73,7 @@ def check_same_shape(name: str, x: Tensor, other_name: str, other: Tensor) -> No
 
 
 def check_field_types(settings: DataclassInstance) -> None:
-    """Check that every field of a dataclass is what its annotation says: a class, some of them with `|` between, or a tuple.
+    """Check that every field of a dataclass is what its annotation says: a class, some with `|` between, or a tuple.
 
     Settings come from JSON, too. A bool is no number, an int is welcome as a float.
 
