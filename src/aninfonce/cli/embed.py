@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from aninfonce._progress import Progress
-from aninfonce.data import ImageFiles, load_images
+from aninfonce.data import StoredImages, load_images
 from aninfonce.training import encode, load
 
 __all__ = ["embed"]
@@ -27,7 +27,8 @@ def embed(
     """Write a trained encoder's features of images to an .npz file.
 
     The file holds, for SPLIT in train and test: SPLIT_backbone and SPLIT_projector (on the unit sphere), one row an
-    image; SPLIT_places, the image's place among the split's; and SPLIT_labels where the data have classes.
+    image; SPLIT_places, the image's place among the split's; and SPLIT_labels where the data have classes (-1:
+    an image without a label).
 
     Args:
         run: folder of a training run.
@@ -50,6 +51,7 @@ def embed(
         encoder.config.data_root if data_root is None and own else data_root,
         image_size=encoder.image_size,
         decode_workers=encoder.config.decode_workers,
+        max_corrupt=encoder.config.max_corrupt,
     )
     arrays: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {}
     with Progress(f"features of {dataset.name}", total=len(SPLITS)) as progress:
@@ -64,7 +66,7 @@ def embed(
             arrays |= {f"{name}_{layer}": values.numpy() for layer, values in found.items()}
             if split.labels is not None:
                 arrays[f"{name}_labels"] = split.labels[found["places"].to(torch.int64)].numpy()
-            skipped = len(split.images.skipped) if isinstance(split.images, ImageFiles) else 0
+            skipped = len(split.images.skipped) if isinstance(split.images, StoredImages) else 0
             progress.step(done, f"{name}: {len(found['places'])} images, {skipped} skipped as unreadable")
     temporary = out.with_name(f".{out.name}")
     with temporary.open("wb") as file:

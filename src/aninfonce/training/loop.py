@@ -14,7 +14,7 @@ from torch import Tensor
 from aninfonce import metrics
 from aninfonce._extras import require
 from aninfonce._runs import write_lines
-from aninfonce.data import Augmentation, ImageFiles, Images, read_batches
+from aninfonce.data import Augmentation, Images, StoredImages, read_batches
 from aninfonce.objectives import AnInfoNCE
 from aninfonce.training.checkpoint import restore, state_of
 from aninfonce.training.config import TrainConfig
@@ -195,7 +195,7 @@ def fit(
 def _diverged(loss: float, step: int, images: Images, places: Tensor, store: CheckpointStore) -> str:
     """What is known about a loss that is not finite."""
     files = ""
-    if isinstance(images, ImageFiles):
+    if isinstance(images, StoredImages):
         names = [str(images.path(place)) for place in places[:5].tolist()]
         files = f" The batch: {', '.join(names)}{' …' if len(places) > len(names) else ''}."
     kept = f"the checkpoint of step {store.steps[-1]} is in {store.folder}" if store.steps else "there is no checkpoint"
