@@ -77,7 +77,8 @@ def load_files(
     splits = []
     for found in parts:
         files = [file for paths in found.values() for file in paths]
-        labels = torch.tensor([names.index(name) for name, paths in found.items() for _ in paths])
-        splits.append(ImageSplit(ImageFiles(files, image_size, decode_workers, max_corrupt), labels if names else None))
+        number = {name: label for label, name in enumerate(names)}
+        labels = torch.tensor([number[name] for name, paths in found.items() for _ in paths]) if names else None
+        splits.append(ImageSplit(ImageFiles(files, image_size, decode_workers, max_corrupt), labels))
     train, test = splits if len(splits) == 2 else split_off_test(splits[0], seed)
     return ImageDataset(f"files:{path}", train, test, names)
