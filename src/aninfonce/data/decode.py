@@ -18,7 +18,8 @@ __all__ = ["FORMATS", "LARGEST", "UnreadableImageError", "decode_image"]
 FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names of the formats that are read; it knows others, some of which start programs (EPS: Ghostscript)."""
 LARGEST = 90_000_000
-"""Pixels of the largest picture that is decoded: 360 MB at most, and not the memory of a file made to take it."""
+"""Pixels of the largest picture that is decoded. It takes up to 8 bytes a pixel; a file made to take the memory says
+more (the sides come before the pixels, so that it costs nothing to refuse)."""
 
 _GRAY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
@@ -51,18 +52,20 @@ def decode_image(source: Path | BytesIO, image_size: int) -> tuple[Tensor, bool]
             warnings.simplefilter("ignore")  # of damage that Pillow gets round, and of large pictures: see below
             with pil.open(source, formats=FORMATS) as image:
                 gray = image.mode in _GRAY_MODES
-                # JPEG decodes several times faster to 1/2, 1/4 or 1/8 of its size; twice ours leaves the resize its
-                # say.
-                image.draft(None, (2 * image_size, 2 * image_size))
                 if image.width * image.height > LARGEST:
                     raise UnreadableImageError(
                         f"{image.width} × {image.height} pixels, more than the {LARGEST:,} that are decoded"
                     )
-                upright = _eight_bits(ops.exif_transpose(image)).convert("RGB")
-                fitted = ops.fit(upright, (image_size, image_size), pil.Resampling.BILINEAR)
+                # JPEG decodes several times faster to 1/2, 1/4 or 1/8 of its size; twice ours leaves the resize its
+                # say.
+                image.draft(None, (2 * image_size, 2 * image_size))
+                ops.exif_transpose(image, in_place=True)
+                shallow = _eight_bits(image)
+                colour = shallow if shallow.mode == "RGB" else shallow.convert("RGB")
+                fitted = ops.fit(colour, (image_size, image_size), pil.Resampling.BILINEAR)
     except UnreadableImageError:
         raise
-    except Exception as error:
+    except Exception as error:  # Pillow's decoders raise anything on damaged files
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
     return torch.from_numpy(np.array(fitted)).permute(2, 0, 1), gray
 
