@@ -13,6 +13,7 @@ from aninfonce._extras import MissingExtraError, require
 from aninfonce.cli._common import FailedError
 from aninfonce.cli.embed import embed
 from aninfonce.cli.reproduce import reproduce
+from aninfonce.cli.shards import shards
 from aninfonce.cli.train import compare, train
 from aninfonce.cli.verify import verify
 from aninfonce.training import PreemptedError
@@ -34,7 +35,14 @@ def run(arguments: list[str]) -> int:
     try:
         tyro: Any = require("tyro", "app")
         tyro.extras.subcommand_cli_from_dict(
-            {"reproduce": reproduce, "train": train, "compare": compare, "embed": embed, "verify": verify},
+            {
+                "reproduce": reproduce,
+                "train": train,
+                "compare": compare,
+                "embed": embed,
+                "shards": shards,
+                "verify": verify,
+            },
             prog="aninfonce",
             description="What does a contrastive encoder throw away, and how to keep it.",
             args=arguments,

@@ -18,6 +18,7 @@ from aninfonce.data.shards import ShardImages, load_shards
 from aninfonce.data.sources import SOURCES, load_images
 from aninfonce.data.splits import NO_LABEL, ImageDataset, ImageSplit
 from aninfonce.data.stored import Images, StoredImages, read_batches, shuffled_order
+from aninfonce.data.write_shards import write_shards
 
 __all__ = [
     "NO_LABEL",
@@ -45,4 +46,5 @@ __all__ = [
     "load_shards",
     "read_batches",
     "shuffled_order",
+    "write_shards",
 ]

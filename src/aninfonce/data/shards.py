@@ -24,9 +24,11 @@ from aninfonce.data.layout import IMAGE_SUFFIXES, train_and_test
 from aninfonce.data.splits import NO_LABEL, ImageDataset, ImageSplit, split_off_test
 from aninfonce.data.stored import StoredImages
 
-__all__ = ["LABEL_SUFFIX", "WINDOW", "ShardImages", "load_shards"]
+__all__ = ["CLASSES", "LABEL_SUFFIX", "WINDOW", "ShardImages", "load_shards"]
 
 LABEL_SUFFIX = ".cls"
+CLASSES = "classes.txt"
+"""File beside the shards, or their folders, with the name of a class a line; not part of the format."""
 WINDOW = 8
 """Shards whose images are shuffled together; so much stays in the system's file cache while it is read."""
 
@@ -166,11 +168,12 @@ def load_shards(
         max_corrupt: share of the images that may be unreadable, see `CorruptImages`.
 
     Returns:
-        Images in colour, grey ones too; their classes are called by their numbers.
+        Images in colour, grey ones too; their classes are called as the lines of `classes.txt` in the folder say, or
+        else by their numbers.
 
     Raises:
-        ValueError: if the folder is missing or holds no shard or no image, a shard is damaged, or a number is out of
-            range.
+        ValueError: if the folder is missing or holds no shard or no image, a shard is damaged, `classes.txt` has too
+            few lines, or a number is out of range.
     """
     parts: list[ShardImages] = []
     for root in train_and_test(path):
@@ -181,7 +184,17 @@ def load_shards(
         if not len(parts[-1]):
             endings = ", ".join(IMAGE_SUFFIXES)
             raise ValueError(f"the {len(shards)} shards in {root} hold no image: looked for NAME{{{endings}}}")
-    classes = max(int(images.labels.max()) for images in parts) + 1
-    splits = [ImageSplit(images, images.labels if classes else None) for images in parts]
+    names = _class_names(path, classes=max(int(images.labels.max()) for images in parts) + 1)
+    splits = [ImageSplit(images, images.labels if names else None) for images in parts]
     train, test = splits if len(splits) == 2 else split_off_test(splits[0], seed)
-    return ImageDataset(f"shards:{path}", train, test, tuple(str(label) for label in range(classes)))
+    return ImageDataset(f"shards:{path}", train, test, names)
+
+
+def _class_names(path: Path, classes: int) -> tuple[str, ...]:
+    """Names of so many classes at least."""
+    if not classes or not (path / CLASSES).is_file():
+        return tuple(str(label) for label in range(classes))
+    names = tuple((path / CLASSES).read_text(encoding="utf-8").splitlines())
+    if len(names) < classes:
+        raise ValueError(f"{path / CLASSES} names {len(names)} classes, the shards have at least {classes}")
+    return names
