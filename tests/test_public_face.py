@@ -20,6 +20,7 @@ def test_public_names_are_there_and_documented():
 def test_the_core_imports_no_extra():
     extras = [
         *("torchvision", "timm", "kornia", "tyro", "rich", "matplotlib", "lightning_fabric"),
+        "datasets",
         *("jaxtyping", "beartype"),
     ]
     blocked = f"import sys; sys.modules.update(dict.fromkeys({extras!r}))"

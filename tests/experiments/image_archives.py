@@ -47,10 +47,10 @@ def write_cifar10(root: Path, monkeypatch, n: int = 40) -> None:
     )
 
 
-def write_imagenet(root: Path, classes: int = 10, train: int = 8, val: int = 6) -> Path:
+def write_imagenet(root: Path, classes: int = 10, train: int = 10, val: int = 6) -> Path:
     """`train` and `val` with a folder a class of JPEGs of several sizes, among them a grey, a CMYK and a cut one.
 
-    Returns the path of the one that is cut off, a training image of the first class.
+    Returns the path of the one that is cut off, a training image of the first class: 1 % of them, which is allowed.
     """
     rng = np.random.default_rng(1)
     for part, count in (("train", train), ("val", val)):

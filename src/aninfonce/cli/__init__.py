@@ -14,6 +14,7 @@ from aninfonce.cli._common import FailedError
 from aninfonce.cli.embed import embed
 from aninfonce.cli.export import export
 from aninfonce.cli.reproduce import reproduce
+from aninfonce.cli.shards import shards
 from aninfonce.cli.train import compare, train
 from aninfonce.cli.verify import verify
 from aninfonce.cli.watch import watch
@@ -43,6 +44,7 @@ def run(arguments: list[str]) -> int:
                 "embed": embed,
                 "export": export,
                 "watch": watch,
+                "shards": shards,
                 "verify": verify,
             },
             prog="aninfonce",

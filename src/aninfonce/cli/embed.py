@@ -9,7 +9,7 @@ import torch
 from aninfonce._checks import nearest_name
 from aninfonce._progress import Progress
 from aninfonce.cli._common import check_output_file
-from aninfonce.data import ImageDataset, ImageFiles, load_images
+from aninfonce.data import ImageDataset, StoredImages, load_images
 from aninfonce.training import Encoder, encode, load
 from aninfonce.training.feature_file import SplitFeatures, write_npz, write_parquet
 
@@ -31,7 +31,8 @@ def embed(
     """Write a trained encoder's features of images to an .npz or .parquet file.
 
     An .npz file holds, for SPLIT in train and test: SPLIT_backbone and SPLIT_projector (on the unit sphere), one row an
-    image; SPLIT_places, the image's place among the split's; and SPLIT_labels where the data have classes. A .parquet
+    image; SPLIT_places, the image's place among the split's; and SPLIT_labels where the data have classes
+    (-1: an image without a label). A .parquet
     file has one row an image with the columns split, place, label and class where there are classes, backbone and
     projector.
 
@@ -53,13 +54,14 @@ def embed(
         encoder.config.data_root if data_root is None and own else data_root,
         image_size=encoder.image_size,
         decode_workers=encoder.config.decode_workers,
+        max_corrupt=encoder.config.max_corrupt,
     )
     splits: list[SplitFeatures] = []
     with Progress(f"features of {dataset.name}", total=len(SPLITS)) as progress:
         for done, name in enumerate(SPLITS, start=1):
             splits.append(_features(encoder, dataset, name, layers))
             images = (dataset.train if name == "train" else dataset.test).images
-            skipped = len(images.skipped) if isinstance(images, ImageFiles) else 0
+            skipped = len(images.skipped) if isinstance(images, StoredImages) else 0
             progress.step(done, f"{name}: {len(splits[-1].places)} images, {skipped} skipped as unreadable")
     if out.suffix == ".npz":
         write_npz(out, splits)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from aninfonce.data.augmentations import Augmentation, augment_images
 from aninfonce.data.config import PRESETS, AugmentationConfig
-from aninfonce.data.files import ImageFiles, Images, read_batches
+from aninfonce.data.files import ImageFiles, load_files
 from aninfonce.data.folder import load_folder
+from aninfonce.data.hugging_face import HuggingFaceImages, load_hugging_face
 from aninfonce.data.parameters import (
     NUMBER_PARAMETERS,
     PARAMETERS,
@@ -13,10 +14,14 @@ from aninfonce.data.parameters import (
     AugmentationParameters,
     Parameter,
 )
+from aninfonce.data.shards import ShardImages, load_shards
 from aninfonce.data.sources import SOURCES, load_images
-from aninfonce.data.splits import ImageDataset, ImageSplit
+from aninfonce.data.splits import NO_LABEL, ImageDataset, ImageSplit
+from aninfonce.data.stored import Images, StoredImages, read_batches, shuffled_order
+from aninfonce.data.write_shards import write_shards
 
 __all__ = [
+    "NO_LABEL",
     "NUMBER_PARAMETERS",
     "PARAMETERS",
     "PRESETS",
@@ -25,13 +30,21 @@ __all__ = [
     "Augmentation",
     "AugmentationConfig",
     "AugmentationParameters",
+    "HuggingFaceImages",
     "ImageDataset",
     "ImageFiles",
     "ImageSplit",
     "Images",
     "Parameter",
+    "ShardImages",
+    "StoredImages",
     "augment_images",
+    "load_files",
     "load_folder",
+    "load_hugging_face",
     "load_images",
+    "load_shards",
     "read_batches",
+    "shuffled_order",
+    "write_shards",
 ]

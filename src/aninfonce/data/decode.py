@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import struct
+import warnings
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,40 +13,70 @@ from torch import Tensor
 
 from aninfonce._extras import require
 
-__all__ = ["UnreadableImageError", "decode_image"]
+__all__ = ["FORMATS", "LARGEST", "UnreadableImageError", "decode_image"]
 
-_GRAY_MODES = ("1", "L", "LA")
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's names of the formats that are read; it knows others, some of which start programs (EPS: Ghostscript)."""
+LARGEST = 90_000_000
+"""Pixels of the largest picture that is decoded. It takes up to 8 bytes a pixel; a file made to take the memory says
+more (the sides come before the pixels, so that it costs nothing to refuse)."""
+
+_GRAY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 class UnreadableImageError(ValueError):
     """A file that Pillow cannot make an image of."""
 
 
-def decode_image(path: Path, image_size: int) -> tuple[Tensor, bool]:
+def decode_image(source: Path | BytesIO, image_size: int) -> tuple[Tensor, bool]:
     """Decode one image file.
 
     Arguments:
-        path: of the file.
+        source: path of the file, or its content.
         image_size: the image is resized to so many pixels on the shorter side, and cropped around the centre.
 
     Returns:
-        (uint8 tensor of shape (3, image_size, image_size), whether the file holds a grey image).
+        (uint8 tensor of shape (3, image_size, image_size), whether the file holds a grey image). 16 bits a pixel become
+        8; transparency is dropped; of several pictures the first counts.
 
     Raises:
-        UnreadableImageError: if the file is missing or damaged, or no image.
+        UnreadableImageError: if the file is missing or damaged, not an image in one of `FORMATS`, of floating-point
+            pixels, or larger than `LARGEST`.
         MissingExtraError: if Pillow is not installed.
     """
     pil = require("PIL.Image", "vision")
     ops = require("PIL.ImageOps", "vision")
-    # What Pillow's decoders raise on damaged files.
-    errors = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, pil.DecompressionBombError)
+    pil.init()  # without it not all of the formats are known; done once
     try:
-        with pil.open(path) as image:
-            gray = image.mode in _GRAY_MODES
-            # JPEG decodes several times faster to 1/2, 1/4 or 1/8 of its size; twice ours leaves the resize its say.
-            image.draft(None, (2 * image_size, 2 * image_size))
-            upright = ops.exif_transpose(image).convert("RGB")
-            fitted = ops.fit(upright, (image_size, image_size), pil.Resampling.BILINEAR)
-    except errors as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damage that Pillow gets round, and of large pictures: see below
+            with pil.open(source, formats=FORMATS) as image:
+                gray = image.mode in _GRAY_MODES
+                if image.width * image.height > LARGEST:
+                    raise UnreadableImageError(
+                        f"{image.width} × {image.height} pixels, more than the {LARGEST:,} that are decoded"
+                    )
+                # JPEG decodes several times faster to 1/2, 1/4 or 1/8 of its size; twice ours leaves the resize its
+                # say.
+                image.draft(None, (2 * image_size, 2 * image_size))
+                ops.exif_transpose(image, in_place=True)
+                shallow = _eight_bits(image)
+                colour = shallow if shallow.mode == "RGB" else shallow.convert("RGB")
+                fitted = ops.fit(colour, (image_size, image_size), pil.Resampling.BILINEAR)
+    except UnreadableImageError:
+        raise
+    except Exception as error:  # Pillow's decoders raise anything on damaged files
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
     return torch.from_numpy(np.array(fitted)).permute(2, 0, 1), gray
+
+
+def _eight_bits(image: Any) -> Any:
+    """The picture with 8 bits a channel: Pillow's own conversion of 16 bits cuts off everything above 255."""
+    if image.mode == "F":
+        raise UnreadableImageError("floating-point pixels, whose range is not known")
+    if not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65_535:
+        raise UnreadableImageError(f"pixels from {values.min()} to {values.max()}, expected 8 or 16 bits")
+    return require("PIL.Image", "vision").fromarray(np.round(values / 257).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Images from a folder, one subfolder a class."""
+"""Images of a folder, in memory."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import torch
 from torch import Tensor
 
 from aninfonce._typing import Int
+from aninfonce.data.corrupt import CorruptImages
 from aninfonce.data.decode import UnreadableImageError, decode_image
-from aninfonce.data.splits import ImageDataset, ImageSplit, held_out_split
+from aninfonce.data.layout import find_images
+from aninfonce.data.splits import ImageDataset, ImageSplit, split_off_test
 
-__all__ = ["IMAGE_SUFFIXES", "files_by_class", "load_folder"]
-
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""Files with these endings, in small or capital letters, are taken for images; others are ignored."""
+__all__ = ["load_folder"]
 
 
-def load_folder(path: Path, *, image_size: int = 32, seed: int = 0) -> ImageDataset:
+def load_folder(path: Path, *, image_size: int = 32, seed: int = 0, max_corrupt: float = 1.0) -> ImageDataset:
     """Load the images of a folder into memory.
 
     Layouts: `train/CLASS/…` with `test/CLASS/…` (or `val/CLASS/…`); `CLASS/…`; or just images. Without a test
@@ -27,77 +26,37 @@ def load_folder(path: Path, *, image_size: int = 32, seed: int = 0) -> ImageData
         path: the folder.
         image_size: images are resized to so many pixels on the shorter side, and cropped around the centre.
         seed: of the held-out split.
+        max_corrupt: share of the images that may be unreadable, see `CorruptImages`.
 
     Returns:
         Grey images if all are grey, otherwise in colour. An image that cannot be read is left out and listed in
         `skipped`.
 
     Raises:
-        ValueError: if the folder is missing or holds no readable image, only one of its train and test folder has class
-            folders, or `image_size` is less than 1.
+        ValueError: if the folder is missing, holds no readable image, or mixes the layouts; too many images cannot be
+            read; or a number is out of range.
         MissingExtraError: if Pillow is not installed.
     """
-    if not path.is_dir():
-        raise ValueError(
-            f"{path} is not a folder of images: it {'is not a folder' if path.exists() else 'does not exist'}"
-        )
     if image_size < 1:
         raise ValueError(f"image_size must be at least 1 pixel, got {image_size}")
-    train_folder = path / "train"
-    test_folder = next((path / name for name in ("test", "val") if (path / name).is_dir()), None)
-    if not train_folder.is_dir():
-        roots = [path]
-    elif test_folder is None:
-        roots = [train_folder]
-    else:
-        roots = [train_folder, test_folder]
-
-    files = [files_by_class(root) for root in roots]
-    names = sorted({name for found in files for name in found})
-    if not names:
-        raise ValueError(f"{path} holds no image: looked for files ending in {', '.join(IMAGE_SUFFIXES)}")
-    if "" in names and len(names) > 1:
-        raise ValueError(
-            f"{path}: train and test folder must both have class folders, or both none; got {names[1:]} in one"
-        )
-    skipped: list[tuple[Path, str]] = []
-    loaded = [_load(found, names, image_size, skipped) for found in files]
-    for root, (images, _, _) in zip(roots, loaded, strict=True):
+    names, parts = find_images(path)
+    corrupt = CorruptImages(sum(len(paths) for found in parts for paths in found.values()), max_corrupt)
+    loaded = [_load(found, names, image_size, corrupt) for found in parts]
+    for found, (images, _, _) in zip(parts, loaded, strict=True):
         if not len(images):
-            first = f"; the first of {len(skipped)}: {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-            raise ValueError(f"{root} holds no readable image{first}")
+            first = next(paths[0] for paths in found.values())
+            count = sum(len(paths) for paths in found.values())
+            raise ValueError(f"{path} holds no readable image; the first of {count}: {first}: {corrupt.skipped[first]}")
     channels = 1 if all(gray for *_, gray in loaded) else 3
-    classes = () if names == [""] else tuple(names)
-    splits = [ImageSplit(images[:, :channels].contiguous(), labels) for images, labels, _ in loaded]
-    if len(splits) == 1:
-        images, labels, _ = loaded[0]
-        generator = torch.Generator().manual_seed(seed)
-        parts = held_out_split(labels, generator=generator)
-        splits = [ImageSplit(images[part, :channels], labels[part]) for part in parts]
-    if not classes:
-        splits = [ImageSplit(split.images) for split in splits]
-    return ImageDataset(f"folder:{path}", splits[0], splits[1], classes, tuple(skipped))
-
-
-def files_by_class(root: Path) -> dict[str, list[Path]]:
-    """Image files below each subfolder, sorted; if there are none, those of the folder itself, under the name ""."""
-
-    def images_of(paths: list[Path]) -> list[Path]:
-        return [p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".") and p.is_file()]
-
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    found = {folder.name: images_of(sorted(folder.rglob("*"))) for folder in folders}
-    found = {name: paths for name, paths in found.items() if paths}
-    if found:
-        return found
-    loose = images_of(sorted(root.iterdir()))
-    return {"": loose} if loose else {}
+    splits = [ImageSplit(images[:, :channels].contiguous(), labels if names else None) for images, labels, _ in loaded]
+    train, test = splits if len(splits) == 2 else split_off_test(splits[0], seed)
+    return ImageDataset(f"folder:{path}", train, test, names, tuple(corrupt.skipped.items()))
 
 
 def _load(
-    files: dict[str, list[Path]], names: list[str], image_size: int, skipped: list[tuple[Path, str]]
+    files: dict[str, list[Path]], names: tuple[str, ...], image_size: int, corrupt: CorruptImages
 ) -> tuple[Tensor, Int[Tensor, " n"], bool]:
-    """All readable images as colour, their labels, and whether all are grey; appends the others to `skipped`."""
+    """All readable images as colour, their labels, and whether all are grey; the others go to `corrupt`."""
     arrays: list[Tensor] = []
     labels: list[int] = []
     all_gray = True
@@ -106,10 +65,10 @@ def _load(
             try:
                 image, gray = decode_image(path, image_size)
             except UnreadableImageError as error:
-                skipped.append((path, str(error)))
+                corrupt.add([(path, str(error))])
                 continue
             arrays.append(image)
-            labels.append(names.index(name))
+            labels.append(names.index(name) if names else 0)
             all_gray = all_gray and gray
     images = torch.stack(arrays) if arrays else torch.empty(0, 3, image_size, image_size, dtype=torch.uint8)
     return images, torch.tensor(labels, dtype=torch.int64), all_gray

@@ -10,7 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-__all__ = ["read_idx"]
+__all__ = ["LARGEST", "read_idx"]
+
+LARGEST = 2**30
+"""Bytes that a file may unpack to; the largest of the family (EMNIST's training images) has half of that."""
 
 _UINT8 = 0x08
 
@@ -28,21 +31,27 @@ def read_idx(path: Path) -> Tensor:
         A uint8 tensor of the shape that the file states.
 
     Raises:
-        ValueError: if the file is not an IDX file of unsigned bytes, is damaged, or is longer or shorter than it says.
+        ValueError: if the file is not an IDX file of unsigned bytes, is damaged, is longer or shorter than it says, or
+            has more than `LARGEST` bytes.
 
     References:
         LeCun, Cortes, Burges, "The MNIST database of handwritten digits", 1998: the format is described there.
     """
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b":
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
         try:
-            content = gzip.decompress(content)
+            content = (gzip.GzipFile(fileobj=file) if zipped else file).read(LARGEST + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{path} is truncated or damaged: {error}") from error
+    if len(content) > LARGEST:
+        raise ValueError(f"{path} has more than {LARGEST} bytes{' unpacked' if zipped else ''}, which are not read")
     if len(content) < 4 or content[:3] != bytes([0, 0, _UINT8]) or not content[3]:
         start_bytes = content[:4].hex(" ") or "nothing"
         raise ValueError(f"{path} is not an IDX file of unsigned bytes: it starts with {start_bytes}")
     dimensions = content[3]
+    if dimensions > 4:
+        raise ValueError(f"{path} has {dimensions} dimensions, expected at most 4: samples, rows, columns, channels")
     start = 4 + 4 * dimensions
     shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
     expected = start + math.prod(shape)

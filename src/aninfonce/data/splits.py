@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from aninfonce._typing import Int
-from aninfonce.data.files import Images
+from aninfonce.data.stored import Images
 
-__all__ = ["ImageDataset", "ImageSplit", "held_out_split"]
+__all__ = ["NO_LABEL", "ImageDataset", "ImageSplit", "held_out_split", "split_off_test"]
+
+NO_LABEL = -1
+"""Label of an image without one, in a data set where others have one: trained on, left out by readouts of classes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +22,9 @@ class ImageSplit:
     """Some images.
 
     Attributes:
-        images: uint8 tensor of shape (n, channels, height, width), or `ImageFiles` that are decoded on demand.
-        labels: int64 tensor of shape (n,), an index into the data set's `class_names`; None where there are no classes.
+        images: uint8 tensor of shape (n, channels, height, width), or `StoredImages` that are decoded on demand.
+        labels: int64 tensor of shape (n,), an index into the data set's `class_names`, or `NO_LABEL`; None where there
+            are no classes.
     """
 
     images: Images
@@ -34,10 +38,10 @@ class ImageSplit:
         """The images as a tensor.
 
         Raises:
-            TypeError: if they are files that are decoded on demand.
+            TypeError: if they are decoded on demand.
         """
         if not isinstance(self.images, Tensor):
-            raise TypeError("these images stay in their files; expected a data set that is held in memory")
+            raise TypeError("these images stay where they are stored; expected a data set that is held in memory")
         return self.images
 
 
@@ -76,7 +80,8 @@ def held_out_split(
     """Split indices at random into training and test, with every class in the same proportions as far as that goes.
 
     Arguments:
-        labels: class of each image, shape (n,), n at least 2; all 0 where there are no classes.
+        labels: class of each image, shape (n,), n at least 2; all 0 where there are no classes. `NO_LABEL` counts as a
+            class.
         fraction: fraction of the images held out, in (0, 1); at least one image and not all of them.
         generator: source of randomness.
 
@@ -98,6 +103,7 @@ def held_out_split(
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must be in (0, 1), got {fraction}")
     shuffled = torch.randperm(n, generator=generator)
+    labels = labels - labels.min()  # bincount takes no negative ones
     counts = labels.bincount()
     # Give each image its place within its class, 0 to 1, in shuffled order; the first places are held out.
     by_class = labels[shuffled].argsort(stable=True)
@@ -108,3 +114,17 @@ def held_out_split(
     held_out = min(n - 1, max(1, round(fraction * n)))
     order = shuffled[place.argsort(stable=True)]  # small classes tie; the shuffled order breaks the ties
     return order[held_out:].sort().values, order[:held_out].sort().values
+
+
+def split_off_test(split: ImageSplit, seed: int) -> tuple[ImageSplit, ImageSplit]:
+    """A fifth of every class held out: (training images, test images).
+
+    Raises:
+        ValueError: if there are fewer than 2 images.
+    """
+    labels = torch.zeros(len(split), dtype=torch.int64) if split.labels is None else split.labels
+    parts = held_out_split(labels, generator=torch.Generator().manual_seed(seed))
+    train, test = (
+        ImageSplit(split.images[part], None if split.labels is None else split.labels[part]) for part in parts
+    )
+    return train, test

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aninfonce.data import Augmentation, Images, read_batches
+from aninfonce.data import Augmentation, Images, read_batches, shuffled_order
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.processes import Processes
 from aninfonce.training.randomness import generator_at
@@ -40,7 +40,7 @@ def epoch_batches(config: TrainConfig, images: Images, processes: Processes, epo
         ValueError: if too few of a batch's images can be read.
         ElsewhereError: if this happens to another process.
     """
-    order = torch.randperm(len(images), generator=generator_at(config.seed, "order", epoch))
+    order = shuffled_order(images, generator_at(config.seed, "order", epoch))
     whole = torch.split(order, config.batch_size)[first : len(images) // config.batch_size]
     shares = [processes.share(batch) for batch in whole]
     stream = read_batches(images, [asked for asked, _ in shares], processes.device)

@@ -24,12 +24,16 @@ class TrainConfig:
     """What to train, on what, and how it is measured.
 
     Attributes:
-        data: digits (embedded), fashion-mnist, mnist, cifar10, imagenet, imagenet:N (its first N classes), or
-            folder:PATH (class subfolders of images).
+        data: digits (embedded), fashion-mnist, mnist, cifar10, cifar100, stl10, imagenet, imagenet:N (its first N
+            classes); folder:PATH (images, or class subfolders of images, loaded into memory), files:PATH (the same,
+            decoded on demand), shards:PATH (WebDataset's tar files), or hf:NAME (Hugging Face: of the hub, or a path).
         data_root: folder that holds the data set; without it, torchvision downloads to a cache (but not ImageNet).
-        decode_workers: processes that decode images which stay in files (ImageNet); 0: the one that trains.
+        decode_workers: processes that decode images on demand (imagenet, files, shards, hf); 0: the one that trains.
+        max_corrupt: share of the images, in [0, 1], that may be unreadable; they are named and skipped, more of them
+            stop the run.
         limit: train on that many images only (a random subset, the same for every objective of one seed).
-        image_size: side to which the images are brought, pixels; default: the data set's own, 32 for folder:PATH.
+        image_size: side to which the images are brought, pixels; default: the data set's own; 32 for folder:PATH, 224
+            for files, shards and hf.
         augmentations: preset of augmentations (simclr, simclr-cifar10, simclr-imagenet, weak, crop-flip).
         objective: infonce or aninfonce.
         temperature: InfoNCE's temperature.
@@ -79,6 +83,7 @@ class TrainConfig:
     data: str = "digits"
     data_root: Path | None = None
     decode_workers: int = 0
+    max_corrupt: float = 0.01
     limit: int | None = None
     image_size: int | None = None
     augmentations: str = "simclr"
@@ -164,6 +169,8 @@ class TrainConfig:
             raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
         if self.decode_workers < 0:
             raise ValueError(f"decode_workers must be at least 0, got {self.decode_workers}")
+        if not 0 <= self.max_corrupt <= 1:
+            raise ValueError(f"max_corrupt must be a share in [0, 1], got {self.max_corrupt}")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum must be in [0, 1), got {self.momentum}")
         if self.warmup_epochs is not None and not 0 <= self.warmup_epochs <= self.epochs:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aninfonce.data import Augmentation, ImageFiles, Images, read_batches
+from aninfonce.data import Augmentation, Images, StoredImages, read_batches
 from aninfonce.training.batches import Batch, epoch_batches, views_of_pieces
 from aninfonce.training.checkpoint import restore, state_of, weights_of
 from aninfonce.training.config import TrainConfig
@@ -273,7 +273,7 @@ def _journal(folder: Path, progress: _Progress, steps_per_epoch: int) -> Journal
 def _diverged(loss: float, step: int, images: Images, places: Tensor, store: CheckpointStore) -> str:
     """What is known about a loss that is not finite."""
     files = ""
-    if isinstance(images, ImageFiles):
+    if isinstance(images, StoredImages):
         names = [str(images.path(place)) for place in places[:5].tolist()]
         files = f" The batch: {', '.join(names)}{' …' if len(places) > len(names) else ''}."
     kept = f"the checkpoint of step {store.steps[-1]} is in {store.folder}" if store.steps else "there is no checkpoint"

@@ -22,15 +22,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aninfonce import metrics
-from aninfonce.data import NUMBER_PARAMETERS, Augmentation, AugmentationParameters, Images, read_batches
+from aninfonce.data import NO_LABEL, NUMBER_PARAMETERS, Augmentation, AugmentationParameters, Images, read_batches
 from aninfonce.training.class_readout import class_accuracy
 from aninfonce.training.neighbours import NEIGHBOURS, knn_accuracy
 
-__all__ = ["LAYERS", "Labelled", "encode", "readouts", "select", "subset"]
+__all__ = ["LAYERS", "Labelled", "encode", "labelled", "readouts", "select", "subset"]
 
 LAYERS = ("backbone", "projector")
 Labelled = tuple[Images, Tensor | None]
 """Images with their labels, if they have any."""
+
+
+def labelled(data: Labelled) -> Labelled:
+    """Those of the images that have a label (`NO_LABEL` says that one has none)."""
+    images, labels = data
+    if labels is None or bool((labels != NO_LABEL).all()):
+        return data
+    places = torch.nonzero(labels != NO_LABEL).flatten()
+    return images[places], labels[places]
 
 
 @torch.no_grad()
@@ -81,7 +90,8 @@ def readouts(
         test: images and labels to score them on.
         augment: the augmentations whose parameters are read.
         seed: of the draw of the parameters; not the training's, so that encoders are compared on the same draw.
-        class_train: images and labels to fit the readout of classes on; default: `train`.
+        class_train: images and labels to fit the readout of classes on; default: `train`. Images without a label
+            (`NO_LABEL`) are left out of this readout, and without any label it is not made.
 
     Returns:
         `LAYER/class_accuracy`, `LAYER/knn_accuracy`, `LAYER/augmentation_r2`, `LAYER/augmentation_accuracy`,
@@ -99,8 +109,8 @@ def readouts(
         found = augmentation_scores(augmented[0][layer], known, augmented[1][layer], asked)
         scores |= {f"{layer}/{name}": score for name, score in found.items()}
         scores[f"{layer}/effective_rank"] = metrics.effective_rank(augmented[1][layer])
-    (images, labels), (test_images, test_labels) = class_train or train, test
-    if labels is not None and test_labels is not None:
+    (images, labels), (test_images, test_labels) = labelled(class_train or train), labelled(test)
+    if labels is not None and test_labels is not None and len(labels) and len(test_labels):
         plain, test_plain = encode(model, images), encode(model, test_images)
         known_labels, asked_labels = labels[plain["places"]], test_labels[test_plain["places"]]
         device = next(model.parameters()).device

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from aninfonce._runs import write_results
-from aninfonce.data import Augmentation, ImageDataset, ImageFiles, load_images
+from aninfonce.data import NO_LABEL, Augmentation, ImageDataset, StoredImages, load_images
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.encoder import save_model
 from aninfonce.training.loop import fit
 from aninfonce.training.online import OnlineReadouts
 from aninfonce.training.processes import Processes
-from aninfonce.training.readouts import Labelled, readouts, select, subset
+from aninfonce.training.readouts import Labelled, labelled, readouts, select, subset
 from aninfonce.training.records import EpochRecord, StepRecord
 
 __all__ = ["TrainResult", "train"]
@@ -117,7 +118,7 @@ def train(
         subset(fitting, config.readout_images),
         scoring,
         augment,
-        class_train=subset(fitting, config.class_images or config.readout_images),
+        class_train=subset(class_images(config, dataset, fitting), config.class_images or config.readout_images),
     )
     last = history[-1]
     result = TrainResult(
@@ -135,7 +136,7 @@ def train(
         history=history,
         seconds=time.perf_counter() - started,
         cpu_seconds=time.process_time() - cpu_started,
-        skipped=(*dataset.skipped, *_unreadable(fitting), *_unreadable(scoring)),
+        skipped=tuple({**dict(dataset.skipped), **_unreadable(fitting), **_unreadable(scoring)}.items()),
     )
     write_results(out, result.as_json())
     return result
@@ -143,7 +144,11 @@ def train(
 
 def _load(config: TrainConfig) -> ImageDataset:
     return load_images(
-        config.data, config.data_root, image_size=config.image_size, decode_workers=config.decode_workers
+        config.data,
+        config.data_root,
+        image_size=config.image_size,
+        decode_workers=config.decode_workers,
+        max_corrupt=config.max_corrupt,
     )
 
 
@@ -151,12 +156,9 @@ def splits(config: TrainConfig, dataset: ImageDataset) -> tuple[Labelled, Labell
     """What to train on and what to score on: the test images, or a validation share of the training images."""
     train = (dataset.train.images, dataset.train.labels)
     scoring = (dataset.test.images, dataset.test.labels)
-    # One permutation for validation and limit, the same for every objective of one seed.
-    order = torch.randperm(len(train[0]), generator=torch.Generator().manual_seed(config.seed))
+    order, held_out = _training_places(config, len(train[0]))
     if config.validation:
-        held_out = max(1, round(config.validation * len(order)))
-        scoring = select(train, order[:held_out])
-        order = order[held_out:]
+        scoring = select(train, held_out)
     if config.limit is not None:
         if config.limit > len(order):
             raise ValueError(f"limit asks for {config.limit} training images, {config.data} has {len(order)}")
@@ -164,6 +166,26 @@ def splits(config: TrainConfig, dataset: ImageDataset) -> tuple[Labelled, Labell
     return select(train, order.sort().values), scoring
 
 
-def _unreadable(data: Labelled) -> tuple[tuple[Path, str], ...]:
-    """(path, reason) of the files that the run tried in vain."""
-    return tuple(data[0].skipped.items()) if isinstance(data[0], ImageFiles) else ()
+def _training_places(config: TrainConfig, n: int) -> tuple[Tensor, Tensor]:
+    """Places of the training images and of those held out for validation; the same for every objective of one seed."""
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(config.seed))
+    held_out = max(1, round(config.validation * n)) if config.validation else 0
+    return order[held_out:], order[:held_out]
+
+
+def class_images(config: TrainConfig, dataset: ImageDataset, fitting: Labelled) -> Labelled:
+    """What to fit the readout of classes on: the images trained on.
+
+    Where some images have no label (`NO_LABEL`), those that have one, whatever the limit says: of a few images trained
+    on hardly any may have one.
+    """
+    labels = dataset.train.labels
+    if labels is None or bool((labels != NO_LABEL).all()):
+        return fitting
+    places, _ = _training_places(config, len(labels))
+    return labelled(select((dataset.train.images, labels), places.sort().values))
+
+
+def _unreadable(data: Labelled) -> dict[Path, str]:
+    """What the run tried in vain to read: name -> reason."""
+    return data[0].skipped if isinstance(data[0], StoredImages) else {}

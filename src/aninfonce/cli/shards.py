@@ -1,0 +1,44 @@
+"""`aninfonce shards`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aninfonce._progress import Progress
+from aninfonce.data import StoredImages, load_images, write_shards
+
+__all__ = ["shards"]
+
+
+def shards(
+    data: str,
+    out: Path,
+    data_root: Path | None = None,
+    per_shard: int = 4000,
+    max_corrupt: float = 0.01,
+    seed: int = 0,
+) -> None:
+    """Write images that lie in files of their own to shards, which are read from a disk in long strokes.
+
+    Train on them with --data shards:OUT.
+
+    Args:
+        data: the images, named as for train: files:PATH, imagenet, imagenet:N, hf:NAME or hf:PATH.
+        out: folder for train/*.tar and test/*.tar.
+        data_root: folder that holds the data set.
+        per_shard: images a shard.
+        max_corrupt: share of the images, in [0, 1], that may be unreadable; they are named and left out.
+        seed: of the images' order, and of the held-out images where there is no test set.
+    """
+    dataset = load_images(data, data_root, seed=seed, max_corrupt=max_corrupt)
+    total = sum(-(-len(split) // per_shard) for split in (dataset.train, dataset.test)) if per_shard > 0 else 0
+    with Progress(f"shards of {dataset.name}", total=total) as progress:
+        for done, shard in enumerate(write_shards(dataset, out, per_shard=per_shard, seed=seed), start=1):
+            progress.step(done, str(shard))
+        skipped: dict[Path, str] = {}
+        for split in (dataset.train, dataset.test):
+            skipped |= split.images.skipped if isinstance(split.images, StoredImages) else {}
+        for path, reason in skipped.items():
+            progress.say(f"skipped {path}: {reason}")
+    print(f"{len(dataset.train) + len(dataset.test) - len(skipped)} images, {len(skipped)} skipped as unreadable")
+    print(out)
