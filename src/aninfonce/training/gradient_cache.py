@@ -45,7 +45,7 @@ def cached_backward(
     """
     several = fabric.world_size > 1
     with torch.no_grad(), _running_statistics_kept(wrapped):
-        found = [wrapped.embed(views_of(piece)).float().chunk(2) for piece in range(pieces)]
+        found = [wrapped.embed(views_of(piece)).chunk(2) for piece in range(pieces)]
     u, v = (torch.cat([views[side] for views in found]).requires_grad_() for side in (0, 1))
     # Λ̂'s gradient is averaged over the processes by the loss itself; it is part of the sum in the last piece.
     with fabric.no_backward_sync(wrapped) if several else nullcontext():

@@ -31,9 +31,9 @@ class ContrastiveTask(nn.Module):
         return self.contrast(u, v), u, v
 
     def embed(self, views: Tensor) -> Tensor:
-        """The projections of a batch."""
+        """The projections of a batch, in single precision at least."""
         projection: Tensor = self.model(views)[1]
-        return projection
+        return projection.to(torch.promote_types(projection.dtype, torch.float32))
 
     def contrast(self, u: Tensor, v: Tensor) -> Tensor:
         """The loss of two views' projections."""
@@ -42,7 +42,7 @@ class ContrastiveTask(nn.Module):
 
     def surrogate(self, views: Tensor, gradient: Tensor) -> Tensor:
         """A scalar whose gradient by the weights is that of any loss with this gradient by the projections."""
-        carried = (self.embed(views).float() * gradient).sum()
+        carried = (self.embed(views) * gradient).sum()
         # The objective's own gradient is there already, but data parallelism wants to see every parameter.
         return carried + sum(0.0 * p.sum() for p in self.objective.parameters())
 
