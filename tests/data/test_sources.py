@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -117,6 +118,11 @@ def test_damaged_mnist_archive_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"mnist-10k\.npz"):
         load_images("mnist", tmp_path)
     path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"mnist-10k\.npz"):
+        load_images("mnist", tmp_path)
+    header = b"\x93NUMPY\x01\x00\x05\x00(((\n\n"  # numpy takes it for Python that goes on, and raises a TokenError
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", header)
     with pytest.raises(ValueError, match=r"mnist-10k\.npz"):
         load_images("mnist", tmp_path)
 
