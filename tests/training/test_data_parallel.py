@@ -35,7 +35,8 @@ CASES = {
     "aninfonce": CONFIG,
     "trainable temperature": dataclasses.replace(SHORT, objective="infonce", trainable_temperature=True),
     "sgd, average": dataclasses.replace(SHORT, optimizer="sgd", rate=0.1, ema=0.9),
-    "fsdp": dataclasses.replace(SHORT, strategy="fsdp", ema=0.9),
+    "pieces": dataclasses.replace(SHORT, backbone="timm:test_vit", projector_layers=1, accumulate=2, epochs=3),
+    "fsdp": dataclasses.replace(SHORT, strategy="fsdp", ema=0.9, precision="32", optimizer="sgd", rate=1e-3),
     "single precision": dataclasses.replace(CONFIG, precision="32", optimizer="sgd", rate=1e-3),
 }
 IN_THREE = ("aninfonce",)  # parts of 86, 85 and 85 images

@@ -142,6 +142,8 @@ class TrainConfig:
             )
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be in [0, 1), got {self.ema}")
+        if self.strategy == "fsdp" and self.precision not in ("32", "bf16-mixed"):
+            raise ValueError(f"fsdp computes in precision 32 or bf16-mixed, not {self.precision}")
         if self.strategy == "fsdp" and self.optimizer == "lars":
             raise ValueError("lars needs the norms of whole layers, of which fsdp leaves each process a part; use ddp")
         for name in self.loggers:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,10 @@ def fit(
         raise ValueError(f"a batch of {config.batch_size} needs as many training images, got {len(images)}")
     processes = Processes(config) if processes is None else processes
     fabric = processes.fabric
-    task = make_task(config, images)
+    store, progress = CheckpointStore(folder / CHECKPOINTS), _Progress()
+    found = store.latest()
+    start = config if found is None else replace(config, pretrained=None)  # whose weights are in the checkpoint
+    task = make_task(start, images)
     if processes.world > 1 and config.sync_batch_norm:
         synchronize_batch_norm(task, processes.device)
     wrapped = fabric.setup_module(task)
@@ -131,8 +134,6 @@ def fit(
     if config.accumulate > 1 and has_batch_norm(task):
         warn("with --accumulate, batch normalisation takes its statistics from each piece, not from the whole batch")
 
-    store, progress = CheckpointStore(folder / CHECKPOINTS), _Progress()
-    found = store.latest()
     for reason in store.damaged.values():
         warn(f"{reason}; going on from the checkpoint before")
     if found is not None:
@@ -260,7 +261,7 @@ def _whole(config: TrainConfig, images: Images, task: ContrastiveTask) -> Contra
     if config.strategy != "fsdp" or config.devices * config.nodes == 1:
         return task
     weights = weights_of(task)
-    copy = make_task(config, images)
+    copy = make_task(replace(config, pretrained=None), images)
     copy.load_state_dict(weights)
     return copy.to(next(iter(weights.values())).device)
 
