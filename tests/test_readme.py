@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from aninfonce.cli import run
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -16,8 +18,25 @@ def code_blocks():
             yield pytest.param(code, id=f"{page.name}-{number}")
 
 
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """Where the commands of docs/use.md were run, as small as can be."""
+    folder = tmp_path_factory.mktemp("workplace")
+    flags = "--objective aninfonce --backbone small:4 --epochs 1 --limit 256 --test-images 100 --readout-images 200"
+    exports = [("onnx", "backbone", "encoder.onnx"), ("torch-export", "projector", "projector.pt2")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run(["train", "--data", "digits", *flags.split(), "--device", "cpu", "--out", "runs/digits"]) == 0
+        for kind, layer, file in exports:
+            assert run(["export", "runs/digits", "--format", kind, "--layer", layer, "--out", file]) == 0
+    return folder
+
+
 @pytest.mark.parametrize("code", list(code_blocks()))
-def test_the_code_runs(code, capsys):
+def test_the_code_runs(code, capsys, request, monkeypatch):
+    if "runs/digits" in code or "encoder.onnx" in code:
+        monkeypatch.chdir(request.getfixturevalue("workplace"))
+        capsys.readouterr()
     exec(compile(code, "docs", "exec"), {})  # noqa: S102
     assert capsys.readouterr().out
 

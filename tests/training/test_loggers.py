@@ -40,7 +40,8 @@ def log_of(folder):
 
 def logged(folder):
     """The last step that is in the log."""
-    return log_of(folder)[-1]["step"] if (folder / LOG).is_file() else 0
+    lines = log_of(folder) if (folder / LOG).is_file() else []
+    return lines[-1]["step"] if lines else 0
 
 
 def as_series(lines):

@@ -205,7 +205,7 @@ def test_a_whole_run_writes_what_it_promises(tmp_path):
         ({"validation": 1.0}, r"share in \[0, 1\)"),
         ({"limit": 10}, "limit must be at least the batch size"),
         ({"weight_decay": -1.0}, "weight_decay must not be negative"),
-        ({"precision": "64"}, "unknown precision"),
+        ({"precision": "8"}, "unknown precision"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

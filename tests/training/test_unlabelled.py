@@ -34,7 +34,9 @@ def test_classes_are_read_from_the_labelled_images_only():
     assert readouts(model, (images, labels), test, augment) == alone
     test[1][:] = NO_LABEL
     without = readouts(model, (images, labels), test, augment)
-    assert {name for name in alone if name not in without} == {f"{x}/class_accuracy" for x in ("backbone", "projector")}
+    measures = ("class_accuracy", "knn_accuracy")
+    of_classes = {f"{layer}/{measure}" for layer in ("backbone", "projector") for measure in measures}
+    assert {name for name in alone if name not in without} == of_classes
 
 
 def test_a_limit_does_not_leave_the_readout_without_labels():

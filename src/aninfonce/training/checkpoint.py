@@ -76,7 +76,8 @@ def restore(
         for key in entries:
             entries[key] = saved[f"{parameter}.{key}"]
     try:
-        set_optimizer_state_dict(module, optimizer, state, options=_WHOLE)
+        if saved:  # SGD without momentum has no state
+            set_optimizer_state_dict(module, optimizer, state, options=_WHOLE)
     except (KeyError, ValueError, RuntimeError) as error:
         raise ValueError(f"{checkpoint.path} belongs to another optimiser: {error}") from error
     _restore(module, _below("module.", checkpoint.tensors), checkpoint.path)

@@ -135,17 +135,14 @@ class TrainConfig:
         for name in ("devices", "nodes", "accumulate", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.batch_size < self.devices * self.nodes * self.accumulate:
-            raise ValueError(
-                f"a batch of {self.batch_size} cannot be cut into {self.devices * self.nodes} processes × "
-                f"{self.accumulate} pieces"
-            )
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be in [0, 1), got {self.ema}")
         if self.strategy == "fsdp" and self.precision not in ("32", "bf16-mixed"):
-            raise ValueError(f"fsdp computes in precision 32 or bf16-mixed, not {self.precision}")
+            raise ValueError(f"strategy fsdp computes in precision 32 or bf16-mixed, not {self.precision}")
         if self.strategy == "fsdp" and self.optimizer == "lars":
-            raise ValueError("lars needs the norms of whole layers, of which fsdp leaves each process a part; use ddp")
+            raise ValueError(
+                "optimizer lars needs the norms of whole layers, of which strategy fsdp leaves each process a part"
+            )
         for name in self.loggers:
             nearest_name("logger", name, LOGGERS)
         if self.readout_every < 0:
@@ -160,6 +157,11 @@ class TrainConfig:
             raise ValueError(f"projector_layers must be from 0 (no projector) to 100, got {self.projector_layers}")
         if self.batch_size < 2:
             raise ValueError(f"batch_size must be at least 2 (a single image has no negatives), got {self.batch_size}")
+        if self.batch_size < self.devices * self.nodes * self.accumulate:
+            raise ValueError(
+                f"batch_size must be at least devices × nodes × accumulate = {self.devices} × {self.nodes} × "
+                f"{self.accumulate}, got {self.batch_size}"
+            )
         if self.limit is not None and self.limit < self.batch_size:
             raise ValueError(f"limit must be at least the batch size of {self.batch_size}, got {self.limit}")
         for name in ("temperature", "concentration", "concentration_rate", "rate"):
