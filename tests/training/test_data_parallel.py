@@ -41,6 +41,8 @@ CASES = {
     "pieces": dataclasses.replace(SMOOTH, accumulate=2, epochs=3),
     "fsdp": dataclasses.replace(SMOOTH, strategy="fsdp", ema=0.9, epochs=8),
 }
+# Of weights. A softmax does not see the keys' biases, whose gradient is rounding alone: AdamW makes steps of it.
+TOLERANCE = {"64": 1e-5, "32": 1e-3}
 IN_THREE = ("aninfonce",)  # parts of 86, 85 and 85 images
 
 
@@ -93,7 +95,9 @@ def test_so_are_the_weights(alone, together, world, name):
     assert one.keys() == several.keys()
     assert any("concentration" in key or "temperature" in key for key in one), "Λ̂ or the temperature is among them"
     for key, value in one.items():
-        torch.testing.assert_close(several[key], value, rtol=1e-4, atol=1e-5, msg=lambda m, key=key: f"{key}: {m}")
+        torch.testing.assert_close(
+            several[key], value, rtol=1e-4, atol=TOLERANCE[CASES[name].precision], msg=lambda m, key=key: f"{key}: {m}"
+        )
 
 
 @pytest.mark.parametrize("name", ["aninfonce", "fsdp"])
@@ -103,7 +107,11 @@ def test_a_checkpoint_of_several_processes_is_one_of_one(alone, together, name):
     assert one.tensors.keys() == several.tensors.keys()
     for key, value in one.tensors.items():
         torch.testing.assert_close(
-            several.tensors[key], value, rtol=1e-3, atol=1e-5, msg=lambda m, key=key: f"{key}: {m}"
+            several.tensors[key],
+            value,
+            rtol=1e-3,
+            atol=TOLERANCE[CASES[name].precision],
+            msg=lambda m, key=key: f"{key}: {m}",
         )
     assert one.progress["losses"] == several.progress["losses"] == []
 
