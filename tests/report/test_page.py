@@ -69,6 +69,21 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path):
     assert {"toy", "other", "references"} <= anchors
 
 
+@pytest.mark.parametrize(
+    ("values", "cell"),
+    [
+        ([float("nan"), float("nan")], "–"),
+        ([None, None], "–"),
+        ([0.5, float("inf"), 0.7], "0.600 ± 0.141 (2 of 3 seeds)"),
+        ([0.5, 0.7], "0.600 ± 0.141"),
+    ],
+)
+def test_a_number_that_some_runs_do_not_have_is_not_averaged(tmp_path, values, cell):
+    page = tmp_path / "index.html"
+    write_page(page, [results(tmp_path, per_seed={"aninfonce/r2_style": values}, published={})], {})
+    assert f">{cell}<" in page.read_text()
+
+
 def test_a_heavy_drawing_is_embedded_as_png(tmp_path):
     page = tmp_path / "index.html"
     write_page(page, [results(tmp_path, picture=b"<svg>" + b" " * 500_000)], {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -115,8 +116,13 @@ def _cell(results: Mapping[str, Any], name: str, measure: str) -> str:
     values = results["per_seed"].get(name)
     if not values:
         return ""
-    text = shown(measure, statistics.fmean(values))
-    if len(values) > 1:
-        text += f" ± {shown(measure, statistics.stdev(values))}"
+    found = [value for value in values if value is not None and math.isfinite(value)]
+    if not found:
+        return "–"  # a number that this run does not have: a check that cannot be made, for example
+    text = shown(measure, statistics.fmean(found))
+    if len(found) > 1:
+        text += f" ± {shown(measure, statistics.stdev(found))}"
+    if len(found) < len(values):
+        text += f" ({len(found)} of {len(values)} seeds)"
     published = results["published"].get(name)
     return text if published is None else f"{text} ({published:g})"
