@@ -28,7 +28,7 @@ REFERENCES = (
 )
 
 # dim: width, batch size, steps.
-TUNED = {5: (48, 512, 1200), 10: (64, 512, 1800), 20: (96, 768, 3600), 50: (160, 1024, 5000)}
+TUNED = {5: (48, 512, 1200), 10: (64, 512, 1800), 20: (96, 768, 4500), 50: (160, 1024, 5000)}
 
 
 def recipe_for(dim: int) -> Recipe:
@@ -48,7 +48,7 @@ def recipe_for(dim: int) -> Recipe:
 
     Example:
         >>> recipe_for(20).steps
-        3600
+        4500
     """
     if dim < 2:
         raise ValueError(f"dim must be at least 2, got {dim}")
