@@ -38,6 +38,8 @@ SETTINGS = {"d": "d =", "ratio": "ratio", "depth": "depth", "batch": "batch", "n
 
 def label(method: str) -> str:
     """A method's name for readers."""
+    if method in LABELS:
+        return LABELS[method]
     for law, name in LAWS.items():
         if method.endswith(f"-{law}"):
             return f"{label(method.removesuffix(f'-{law}'))}, {name}"
@@ -47,7 +49,7 @@ def label(method: str) -> str:
         return f"{label(base)}, {SETTINGS[setting]} {value}"
     if method.startswith("infonce-tau-"):
         return f"InfoNCE, τ = {method.removeprefix('infonce-tau-')}"
-    return LABELS.get(method, method)
+    return method
 
 
 def new_figure(
