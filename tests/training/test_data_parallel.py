@@ -32,7 +32,7 @@ CONFIG = TrainConfig(
     device="cpu",
 )
 SHORT = dataclasses.replace(CONFIG, epochs=8)
-SMOOTH = dataclasses.replace(CONFIG, backbone="timm:test_vit", projector_layers=1, precision="32")
+SMOOTH = dataclasses.replace(CONFIG, epochs=10, backbone="timm:test_vit", projector_layers=1, precision="32")
 CASES = {
     "aninfonce": CONFIG,
     "trainable temperature": dataclasses.replace(SHORT, objective="infonce", trainable_temperature=True),
