@@ -59,7 +59,7 @@ class BatchSize(Experiment):
 
     name: ClassVar[str] = "batch-size"
     shows: ClassVar[str] = "what a larger batch buys in the same number of steps"
-    core_seconds: ClassVar[tuple[float, float]] = (220.0, 40.0)
+    core_seconds: ClassVar[tuple[float, float]] = (245.0, 30.0)
 
     sizes: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)
     content: float = 12.5

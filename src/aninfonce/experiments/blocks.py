@@ -88,7 +88,7 @@ class Blocks(Experiment):
 
     name: ClassVar[str] = "blocks"
     shows: ClassVar[str] = "what remains undetermined: rotations among latents of equal concentration, nothing else"
-    core_seconds: ClassVar[tuple[float, float]] = (170.0, 55.0)
+    core_seconds: ClassVar[tuple[float, float]] = (175.0, 30.0)
 
     seeds: int = 2
     largest: float = 12.5

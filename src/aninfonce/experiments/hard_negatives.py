@@ -46,7 +46,7 @@ class HardNegatives(Experiment):
 
     name: ClassVar[str] = "hard-negatives"
     shows: ClassVar[str] = "hard negatives: what each kind makes of the learned concentrations, and the corrections"
-    core_seconds: ClassVar[tuple[float, float]] = (380.0, 55.0)
+    core_seconds: ClassVar[tuple[float, float]] = (400.0, 45.0)
 
     seeds: int = 2
     dim: int = 6

@@ -41,7 +41,7 @@ class MixingDepth(Experiment):
 
     name: ClassVar[str] = "mixing-depth"
     shows: ClassVar[str] = "how deep a mixing the same training undoes"
-    core_seconds: ClassVar[tuple[float, float]] = (240.0, 40.0)
+    core_seconds: ClassVar[tuple[float, float]] = (240.0, 20.0)
 
     seeds: int = 2
     depths: tuple[int, ...] = (1, 2, 3, 4, 5)

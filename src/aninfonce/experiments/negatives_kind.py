@@ -43,7 +43,7 @@ class NegativesKind(Experiment):
 
     name: ClassVar[str] = "negatives-kind"
     shows: ClassVar[str] = "where the bias of the learned concentrations comes from: the choice of negatives"
-    core_seconds: ClassVar[tuple[float, float]] = (240.0, 47.0)
+    core_seconds: ClassVar[tuple[float, float]] = (250.0, 35.0)
 
     seeds: int = 2
     content: float = 12.5

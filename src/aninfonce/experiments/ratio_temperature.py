@@ -89,7 +89,7 @@ class RatioTemperature(Experiment):
 
     name: ClassVar[str] = "ratio-temperature"
     shows: ClassVar[str] = "when InfoNCE loses style: by the ratio of concentrations and the temperature"
-    core_seconds: ClassVar[tuple[float, float]] = (400.0, 50.0)
+    core_seconds: ClassVar[tuple[float, float]] = (415.0, 30.0)
 
     ratios: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 30.0, 100.0)
     temperatures: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)

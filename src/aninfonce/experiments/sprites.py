@@ -80,7 +80,7 @@ class Sprites(Experiment):
 
     name: ClassVar[str] = "sprites"
     shows: ClassVar[str] = "images with known factors: what varies within a pair is lost, or recovered from the pixels"
-    core_seconds: ClassVar[tuple[float, float]] = (820.0, 70.0)
+    core_seconds: ClassVar[tuple[float, float]] = (865.0, 65.0)
 
     seeds: int = 1
     content: float = 12.5

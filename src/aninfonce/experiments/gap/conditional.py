@@ -28,7 +28,7 @@ class GapConditional(GapExperiment):
 
     name: ClassVar[str] = "gap-conditional"
     shows: ClassVar[str] = "the gap: a conditional with heavier tails, or that depends on the anchor"
-    core_seconds: ClassVar[tuple[float, float]] = (155.0, 25.0)
+    core_seconds: ClassVar[tuple[float, float]] = (160.0, 20.0)
     setting: ClassVar[str] = "variation"
     axis: ClassVar[Mapping[str, Any]] = {"label": "coefficient of variation of Λ between pairs"}
     none: ClassVar[float] = 0.0

@@ -23,7 +23,7 @@ class GapDimension(GapExperiment):
 
     name: ClassVar[str] = "gap-dimension"
     shows: ClassVar[str] = "the gap: an embedding with fewer or more dimensions than latents"
-    core_seconds: ClassVar[tuple[float, float]] = (170.0, 28.0)
+    core_seconds: ClassVar[tuple[float, float]] = (145.0, 25.0)
     setting: ClassVar[str] = "dimension"
     axis: ClassVar[Mapping[str, Any]] = {"label": "embedding dimension (10 latents)"}
     none: ClassVar[float] = 10.0

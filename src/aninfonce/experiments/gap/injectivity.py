@@ -24,7 +24,7 @@ class GapInjectivity(GapExperiment):
 
     name: ClassVar[str] = "gap-injectivity"
     shows: ClassVar[str] = "the gap: a mixing that is not injective"
-    core_seconds: ClassVar[tuple[float, float]] = (170.0, 31.0)
+    core_seconds: ClassVar[tuple[float, float]] = (155.0, 20.0)
     setting: ClassVar[str] = "slope"
     axis: ClassVar[Mapping[str, Any]] = {"label": "slope of two latents below 0 (1: injective, -1: |z|)"}
     none: ClassVar[float] = 1.0

@@ -22,7 +22,7 @@ class GapMarginal(GapExperiment):
 
     name: ClassVar[str] = "gap-marginal"
     shows: ClassVar[str] = "the gap: latents that are not uniform, and which checks notice"
-    core_seconds: ClassVar[tuple[float, float]] = (180.0, 32.0)
+    core_seconds: ClassVar[tuple[float, float]] = (190.0, 30.0)
     setting: ClassVar[str] = "kappa"
     axis: ClassVar[Mapping[str, Any]] = {"label": "κ of the marginal (0: uniform)"}
     none: ClassVar[float] = 0.0

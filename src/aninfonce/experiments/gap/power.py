@@ -129,7 +129,7 @@ class AssumptionChecks(Experiment):
 
     name: ClassVar[str] = "assumption-checks"
     shows: ClassVar[str] = "power and false alarms of the checks of the theory's assumptions"
-    core_seconds: ClassVar[tuple[float, float]] = (400.0, 30.0)
+    core_seconds: ClassVar[tuple[float, float]] = (350.0, 25.0)
 
     sizes: tuple[int, ...] = (500, 1500)
     repetitions: int = 80

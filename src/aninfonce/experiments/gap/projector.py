@@ -23,7 +23,7 @@ class GapProjector(GapExperiment):
 
     name: ClassVar[str] = "gap-projector"
     shows: ClassVar[str] = "the gap: a projector on top of what is read out"
-    core_seconds: ClassVar[tuple[float, float]] = (190.0, 28.0)
+    core_seconds: ClassVar[tuple[float, float]] = (140.0, 20.0)
     setting: ClassVar[str] = "layers"
     axis: ClassVar[Mapping[str, Any]] = {"label": "layers of the projector (0: none)"}
     none: ClassVar[float] = 0.0
