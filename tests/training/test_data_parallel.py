@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import multiprocessing
 import socket
@@ -73,25 +74,29 @@ def alone(tmp_path_factory):
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
     """World -> the folder, and the losses of each process."""
-    folders = {world: tmp_path_factory.mktemp(f"{world}-processes") for world in (2, 3)}
-    cases = {2: CASES, 3: {name: CASES[name] for name in IN_THREE}}
-    return {world: (folder, launched(world, folder, cases[world])) for world, folder in folders.items()}
+
+    @functools.cache
+    def of(world):
+        folder = tmp_path_factory.mktemp(f"{world}-processes")
+        return folder, launched(world, folder, CASES if world == 2 else {name: CASES[name] for name in IN_THREE})
+
+    return of
 
 
-PLACES = [*((2, name) for name in CASES), *((3, name) for name in IN_THREE)]
+PLACES = [*((2, name) for name in CASES), *(pytest.param(3, name, marks=pytest.mark.slow) for name in IN_THREE)]
 
 
 @pytest.mark.parametrize(("world", "name"), PLACES)
 def test_the_losses_are_those_of_one_process(alone, together, world, name):
-    assert len(together[world][1]) == world
-    for found in together[world][1]:
+    assert len(together(world)[1]) == world
+    for found in together(world)[1]:
         assert len(found[name]) == CASES[name].epochs
         torch.testing.assert_close(torch.tensor(found[name]), torch.tensor(alone[1][name]), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("world", "name"), PLACES)
 def test_so_are_the_weights(alone, together, world, name):
-    one, several = (read_tensors(folder / name / "model.safetensors")[0] for folder in (alone[0], together[world][0]))
+    one, several = (read_tensors(folder / name / "model.safetensors")[0] for folder in (alone[0], together(world)[0]))
     assert one.keys() == several.keys()
     assert any("concentration" in key or "temperature" in key for key in one), "Λ̂ or the temperature is among them"
     for key, value in one.items():
@@ -103,7 +108,7 @@ def test_so_are_the_weights(alone, together, world, name):
 @pytest.mark.parametrize("name", ["aninfonce", "fsdp"])
 def test_a_checkpoint_of_several_processes_is_one_of_one(alone, together, name):
     """Whole tensors under the module's own names: a run may go on with another number of processes."""
-    one, several = (CheckpointStore(f / name / CHECKPOINTS).latest() for f in (alone[0], together[2][0]))
+    one, several = (CheckpointStore(f / name / CHECKPOINTS).latest() for f in (alone[0], together(2)[0]))
     assert one.tensors.keys() == several.tensors.keys()
     for key, value in one.tensors.items():
         torch.testing.assert_close(
@@ -118,6 +123,6 @@ def test_a_checkpoint_of_several_processes_is_one_of_one(alone, together, name):
 
 def test_what_several_began_one_goes_on_with(alone, together):
     config = dataclasses.replace(CASES["fsdp"], epochs=SHORT.epochs + 1, strategy="ddp")
-    found = losses_of(config, together[2][0] / "fsdp")
+    found = losses_of(config, together(2)[0] / "fsdp")
     assert len(found) == 1
     assert found[0] == pytest.approx(alone[1]["fsdp"][-1], abs=0.5)
