@@ -81,3 +81,11 @@ def test_values_are_not_checked_when_told_so():
     AnisotropicSpherical(torch.ones(3), -torch.ones(3), validate_args=False)
     with pytest.raises(TypeError, match="loc must be a floating-point tensor"):
         AnisotropicSpherical(torch.tensor([1, 0]), torch.ones(2), validate_args=False)
+
+
+def test_values_are_checked_after_a_compilation():
+    """torch.compile switches the default of torch's own distributions off for the whole process."""
+    torch.compile(torch.square, backend="eager")(torch.ones(2))
+    torch.distributions.Normal(0.0, -1.0)
+    with pytest.raises(ValueError, match="unit norm"):
+        AnisotropicSpherical(torch.ones(3), torch.ones(3))

@@ -19,6 +19,7 @@ from aninfonce.distributions._sphere import (
     check_loc,
     unit_sphere,
 )
+from aninfonce.distributions._validation import validates
 
 __all__ = ["AnisotropicSpherical"]
 
@@ -37,7 +38,7 @@ class AnisotropicSpherical(SphericalDistribution):
         concentration: the diagonal of Λ, shape (dim,), shared by all, or (..., dim), broadcast with `loc`. Strictly
             positive unless `signed`. A shared one is faster.
         signed: allow any real concentration, as the optimum under hard negatives, Λ - Λ⁻, may have.
-        validate_args: whether to check the values; torch's default if None.
+        validate_args: whether to check the values; if None, yes, unless Python runs with -O.
 
     Raises:
         TypeError: if an argument is not a floating-point tensor.
@@ -67,7 +68,7 @@ class AnisotropicSpherical(SphericalDistribution):
     def __init__(
         self, loc: Tensor, concentration: Tensor, signed: bool = False, validate_args: bool | None = None
     ) -> None:
-        checks = self._checks(validate_args)
+        checks = validates(validate_args)
         check_loc(loc, checks)
         dim = loc.shape[-1]
         check_concentration(concentration, dim, checks, signed)

@@ -18,6 +18,7 @@ from aninfonce.distributions._sphere import (
     check_loc,
     unit_sphere,
 )
+from aninfonce.distributions._validation import validates
 
 __all__ = ["ApproximateAnisotropicSpherical"]
 
@@ -38,7 +39,7 @@ class ApproximateAnisotropicSpherical(SphericalDistribution):
         concentration: the diagonal of Λ, strictly positive, shape (dim,) or (..., dim). The public code names the noise
             precision 2Λ.
         tolerance: half the thickness of the shell of norms that are kept, in (0, 1).
-        validate_args: whether to check the values; torch's default if None.
+        validate_args: whether to check the values; if None, yes, unless Python runs with -O.
 
     Raises:
         TypeError: if `loc` or `concentration` is not a floating-point tensor.
@@ -65,7 +66,7 @@ class ApproximateAnisotropicSpherical(SphericalDistribution):
     def __init__(
         self, loc: Tensor, concentration: Tensor, tolerance: float = 0.1, validate_args: bool | None = None
     ) -> None:
-        checks = self._checks(validate_args)
+        checks = validates(validate_args)
         check_loc(loc, checks)
         dim = loc.shape[-1]
         check_concentration(concentration, dim, checks)

@@ -11,6 +11,7 @@ from torch.types import _size
 
 from aninfonce.distributions._euclidean import Box, EuclideanDistribution, check_box, check_vectors
 from aninfonce.distributions._sphere import ONE_SAMPLE, broadcast_shapes
+from aninfonce.distributions._validation import validates
 
 __all__ = ["UniformBox"]
 
@@ -24,7 +25,7 @@ class UniformBox(EuclideanDistribution):
     Arguments:
         low: the smallest values, shape (..., dim), dim >= 1.
         high: the largest values, of a shape that broadcasts with `low`; the dtype becomes that of `low`.
-        validate_args: whether to check the values; torch's default if None.
+        validate_args: whether to check the values; if None, yes, unless Python runs with -O.
 
     Raises:
         TypeError: if a bound is not a floating-point tensor.
@@ -48,7 +49,7 @@ class UniformBox(EuclideanDistribution):
     has_rsample = True
 
     def __init__(self, low: Tensor, high: Tensor, validate_args: bool | None = None) -> None:
-        checks = self._checks(validate_args)
+        checks = validates(validate_args)
         check_vectors("low", low, checks)
         high = check_vectors("high", high, checks).to(low.dtype)
         shape = broadcast_shapes(low.shape, high.shape)

@@ -12,6 +12,7 @@ from torch.types import _size
 
 from aninfonce.distributions._euclidean import EuclideanDistribution, check_vectors
 from aninfonce.distributions._sphere import ONE_SAMPLE, broadcast_shapes
+from aninfonce.distributions._validation import validates
 
 __all__ = ["ContentStyleConditional"]
 
@@ -32,7 +33,7 @@ class ContentStyleConditional(EuclideanDistribution):
         style_law: p(s̃ | s), a distribution of this package on R^d or a box in R^d, of event shape (len(style),), whose
             batch shape broadcasts with that of `loc`; usually around loc[..., style], but a marginal does as well.
         change_probability: q in (0, 1]: a number, or one for each style coordinate in the order of `style`.
-        validate_args: whether to check the values; torch's default if None.
+        validate_args: whether to check the values; if None, yes, unless Python runs with -O.
 
     Raises:
         TypeError: if `loc` is not a floating-point tensor.
@@ -66,7 +67,7 @@ class ContentStyleConditional(EuclideanDistribution):
         change_probability: Tensor | float = 1.0,
         validate_args: bool | None = None,
     ) -> None:
-        checks = self._checks(validate_args)
+        checks = validates(validate_args)
         check_vectors("loc", loc, checks)
         dim = loc.shape[-1]
         self.style = list(style)

@@ -50,10 +50,6 @@ class EuclideanDistribution(Distribution):
         super().__init__(batch_shape, torch.Size([dim]), validate_args=False)
         self._validate_args = validate_args
 
-    @classmethod
-    def _checks(cls, validate_args: bool | None) -> bool:
-        return cls._validate_args if validate_args is None else validate_args
-
     def sample(self, sample_shape: _size = ONE_SAMPLE, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw samples of shape sample_shape + batch_shape + (dim,).
 

@@ -17,6 +17,7 @@ from aninfonce.distributions._euclidean import (
     check_vectors,
 )
 from aninfonce.distributions._sphere import ONE_SAMPLE, broadcast_shapes
+from aninfonce.distributions._validation import validates
 
 __all__ = ["GeneralizedNormal"]
 
@@ -31,7 +32,7 @@ class GeneralizedNormal(EuclideanDistribution):
         loc: z, shape (..., dim), dim >= 1.
         concentration: λ > 0: a number, or one for each coordinate, shape (dim,) or (..., dim), broadcast with `loc`.
         exponent: p > 0, one number.
-        validate_args: whether to check the values; torch's default if None.
+        validate_args: whether to check the values; if None, yes, unless Python runs with -O.
 
     Raises:
         TypeError: if `loc` is not a floating-point tensor.
@@ -63,7 +64,7 @@ class GeneralizedNormal(EuclideanDistribution):
     def __init__(
         self, loc: Tensor, concentration: Tensor | float, exponent: float, validate_args: bool | None = None
     ) -> None:
-        checks = self._checks(validate_args)
+        checks = validates(validate_args)
         check_vectors("loc", loc, checks)
         concentration = check_concentration(concentration, loc, checks)
         self.exponent = check_exponent(exponent)

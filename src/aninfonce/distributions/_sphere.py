@@ -69,10 +69,6 @@ class SphericalDistribution(Distribution):
         super().__init__(batch_shape, torch.Size([dim]), validate_args=False)
         self._validate_args = validate_args
 
-    @classmethod
-    def _checks(cls, validate_args: bool | None) -> bool:
-        return cls._validate_args if validate_args is None else validate_args
-
 
 def _check_tensor(name: str, x: object, shape: str) -> Tensor:
     if not isinstance(x, Tensor):

@@ -32,6 +32,7 @@ from aninfonce.distributions._euclidean import (
     check_vectors,
 )
 from aninfonce.distributions._sphere import ONE_SAMPLE, broadcast_shapes
+from aninfonce.distributions._validation import validates
 
 __all__ = ["TruncatedGeneralizedNormal"]
 
@@ -55,7 +56,7 @@ class TruncatedGeneralizedNormal(EuclideanDistribution):
         exponent: p > 0, one number.
         low: the smallest values: a number, or a shape that broadcasts with `loc`.
         high: the largest values, likewise.
-        validate_args: whether to check the values; torch's default if None.
+        validate_args: whether to check the values; if None, yes, unless Python runs with -O.
 
     Raises:
         TypeError: if `loc` is not a floating-point tensor.
@@ -93,7 +94,7 @@ class TruncatedGeneralizedNormal(EuclideanDistribution):
         high: Tensor | float,
         validate_args: bool | None = None,
     ) -> None:
-        checks = self._checks(validate_args)
+        checks = validates(validate_args)
         check_vectors("loc", loc, checks)
         concentration = check_concentration(concentration, loc, checks)
         self.exponent = check_exponent(exponent)

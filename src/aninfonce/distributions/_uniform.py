@@ -10,6 +10,7 @@ from torch.distributions.constraints import Constraint
 from torch.types import _size
 
 from aninfonce.distributions._sphere import ONE_SAMPLE, SphericalDistribution, broadcast_shapes, check_dim, log_area
+from aninfonce.distributions._validation import validates
 
 __all__ = ["HypersphericalUniform"]
 
@@ -23,7 +24,7 @@ class HypersphericalUniform(SphericalDistribution):
         dim: d >= 2, the dimension of the space around the sphere.
         device: where the samples live.
         dtype: a floating-point dtype; torch's default if None.
-        validate_args: whether to check the values; torch's default if None.
+        validate_args: whether to check the values; if None, yes, unless Python runs with -O.
 
     Raises:
         TypeError: if `dim` is not an integer or `dtype` not a floating-point dtype.
@@ -56,7 +57,7 @@ class HypersphericalUniform(SphericalDistribution):
             raise TypeError(f"dtype must be a floating-point dtype, got {dtype}")
         self.dim = dim
         self._like = torch.empty(0, device=device, dtype=dtype)
-        super().__init__(torch.Size(), dim, self._checks(validate_args))
+        super().__init__(torch.Size(), dim, validates(validate_args))
 
     def expand(self, batch_shape: _size, _instance: None = None) -> HypersphericalUniform:
         """Return the same distribution with another batch shape."""

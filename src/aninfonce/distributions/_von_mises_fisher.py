@@ -19,6 +19,7 @@ from aninfonce.distributions._sphere import (
     check_loc,
     unit_sphere,
 )
+from aninfonce.distributions._validation import validates
 
 __all__ = ["VonMisesFisher"]
 
@@ -34,7 +35,7 @@ class VonMisesFisher(SphericalDistribution):
         loc: z, the mean direction: unit vectors, shape (..., dim), dim >= 2.
         concentration: κ >= 0, a scalar tensor or of a shape that broadcasts with the batch shape of `loc`; 0 is the
             uniform distribution.
-        validate_args: whether to check the values; torch's default if None.
+        validate_args: whether to check the values; if None, yes, unless Python runs with -O.
 
     Raises:
         TypeError: if an argument is not a floating-point tensor.
@@ -61,7 +62,7 @@ class VonMisesFisher(SphericalDistribution):
     }
 
     def __init__(self, loc: Tensor, concentration: Tensor, validate_args: bool | None = None) -> None:
-        checks = self._checks(validate_args)
+        checks = validates(validate_args)
         check_loc(loc, checks)
         check_kappa(concentration, checks)
         batch_shape = broadcast_shapes(loc.shape[:-1], concentration.shape)
