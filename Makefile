@@ -31,7 +31,7 @@ test: lint
 	$(PYTEST)
 
 test-slow: lint
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow --hypothesis-profile default
 
 $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[bench]"

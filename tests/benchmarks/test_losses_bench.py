@@ -1,22 +1,13 @@
 """The bars of `benchmarks/losses.py` cannot be met by accident: by a missing peer, a failed reading, or a mix-up."""
 
-import importlib.util
-import sys
-from pathlib import Path
+import importlib
 
 import pytest
-
-PATH = Path(__file__).parents[2] / "benchmarks" / "_losses_bars.py"
 
 
 @pytest.fixture(scope="module")
 def module():
-    spec = importlib.util.spec_from_file_location("_losses_bars", PATH)
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = loaded  # dataclasses look their module up
-    spec.loader.exec_module(loaded)
-    yield loaded
-    del sys.modules[spec.name]
+    return importlib.import_module("_losses_bars")
 
 
 def row(contender, value, batch=4096, negatives="both", field="seconds_min"):

@@ -2,21 +2,11 @@
 
 import importlib
 import re
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _on_the_path():
-    sys.path.insert(0, str(BENCHMARKS))
-    yield
-    sys.path.remove(str(BENCHMARKS))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +98,7 @@ def test_tables_go_to_their_places_only():
 def test_the_pages_have_a_place_for_every_table(page, names):
     """`None`: all that `scaling.py` writes, from results that stand for themselves."""
     pages = importlib.import_module("_pages")
-    text = (BENCHMARKS.parent / "docs" / page).read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
     if names is None:
         names = {"traffic", "backbones", "loss-memory", "machine", "assumptions", "plan-resnet50", "plan-resnet18"}
     assert set(re.findall(r"<!-- ([\w-]+) -->", text)) == names

@@ -1,21 +1,10 @@
 """`benchmarks/training.py`: the parts of a step add up, and no bar is met by accident."""
 
 import importlib
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _on_the_path():
-    sys.path.insert(0, str(BENCHMARKS))
-    yield
-    sys.path.remove(str(BENCHMARKS))
 
 
 @pytest.fixture(scope="module")

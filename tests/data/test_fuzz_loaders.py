@@ -11,13 +11,12 @@ import pickle
 import resource
 import tarfile
 import time
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from damaged_files import PICTURES, damaged, idx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -60,67 +59,6 @@ def loaded(load, *names):
     return None
 
 
-# --- bytes ----------------------------------------------------------------------------------------------------------
-
-
-@st.composite
-def damaged(draw, wholes):
-    """A whole file: cut, with bits flipped, bytes overwritten, a piece left out or said twice. Or bytes at random."""
-    content = bytearray(draw(st.sampled_from(wholes)))
-    # Headers hold most of what can go wrong: half of the damage is done there.
-    place = st.integers(0, len(content) - 1) | st.integers(0, min(200, len(content) - 1))
-    for _ in range(draw(st.integers(1, 4))):
-        at = min(draw(place), max(0, len(content) - 1))
-        match draw(st.sampled_from(["cut", "flip", "write", "drop", "repeat", "random"])):
-            case "cut":
-                del content[at:]
-            case "flip" if content:
-                content[at] ^= 1 << draw(st.integers(0, 7))
-            case "write":
-                patch = draw(st.sampled_from([b"\0" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff"]) | st.binary(max_size=8))
-                content[at : at + len(patch)] = patch
-            case "drop":
-                del content[at : at + draw(st.integers(1, 64))]
-            case "repeat":
-                content[at:at] = content[at : at + draw(st.integers(1, 64))]
-            case _:
-                content = bytearray(draw(st.binary(max_size=300)))
-    return bytes(content)
-
-
-TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"  # to be turned by 90°
-
-
-def pictures():
-    """One small file of every format, of several modes."""
-    rng = np.random.default_rng(0)
-    colour = Image.fromarray(rng.integers(256, size=(24, 20, 3), dtype=np.uint8))
-    deep = Image.fromarray(rng.integers(65536, size=(24, 20), dtype=np.uint16))
-    found = []
-    for kind, options in {
-        "JPEG": [
-            {},
-            {"progressive": True},
-            {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"},
-        ],
-        "PNG": [{}, {"optimize": True}],
-        "GIF": [{"save_all": True, "append_images": [colour.rotate(90)]}],
-        "WEBP": [{}, {"lossless": True}],
-        "TIFF": [{}, {"compression": "tiff_lzw"}, {"compression": "jpeg"}, {"compression": "tiff_adobe_deflate"}],
-        "PPM": [{}],
-        "BMP": [{}],
-    }.items():
-        for option in options:
-            for image in (colour, colour.convert("L"), *([deep] if kind in ("PNG", "PPM") else [])):
-                content = io.BytesIO()
-                image.save(content, kind, **option)
-                found.append(content.getvalue())
-    return found
-
-
-PICTURES = pictures()
-
-
 # --- images in folders ----------------------------------------------------------------------------------------------
 
 
@@ -156,10 +94,6 @@ def test_folders(tmp_path, examples):
 
 
 # --- MNIST, CIFAR, STL-10 -------------------------------------------------------------------------------------------
-
-
-def idx(shape=(3, 4, 5)):
-    return bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape) + bytes(int(np.prod(shape)))
 
 
 @pytest.mark.parametrize("examples", lengths)
@@ -275,59 +209,3 @@ def signed(content: bytes) -> bytes:
             header[148:156] = b" " * 8
             blocks[at + 148 : at + 156] = b"%06o\0 " % sum(header)
     return bytes(blocks)
-
-
-# --- files made to take the memory ----------------------------------------------------------------------------------
-
-
-def png(width, height):
-    def chunk(name, data):
-        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
-
-    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 0, 0, 0, 0])
-    pixels = zlib.compress(bytes(10_000_000), 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-
-
-def jpeg_of(side):
-    """A progressive JPEG that says it has these sides: libjpeg would keep all its coefficients."""
-    content = bytearray(next(p for p in PICTURES if p[:2] == b"\xff\xd8" and b"\xff\xc2" in p))
-    at = content.index(b"\xff\xc2") + 5
-    content[at : at + 4] = side.to_bytes(2, "big") * 2
-    return bytes(content)
-
-
-def gif_of(side):
-    content = bytearray(next(p for p in PICTURES if p.startswith(b"GIF")))
-    content[6:10] = side.to_bytes(2, "little") * 2
-    return bytes(content)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [png(60_000, 60_000), png(20_000, 9_000), jpeg_of(65_000), gif_of(65_000), b"P5 100000 100000 255\n" + bytes(99)],
-    ids=["png", "smaller png", "jpeg", "gif", "pgm"],
-)
-def test_a_picture_of_more_pixels_than_anybody_needs_is_not_decoded(tmp_path, content):
-    (tmp_path / "a.png").write_bytes(content)
-    files = ImageFiles([tmp_path / "a.png"], 8)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(ValueError, match=r"not one image.*(more than the 90,000,000|DecompressionBomb)"):
-        list(read_batches(files, [torch.arange(1)], CPU))
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 1024 * 50
-
-
-@pytest.mark.parametrize("kind", ["gzip", "npz"])
-def test_an_archive_that_unpacks_to_more_than_it_may_is_refused(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr("aninfonce.data.idx.LARGEST", 10_000)
-    monkeypatch.setattr("aninfonce.data.mnist.LARGEST", 10_000)
-    if kind == "gzip":
-        path = tmp_path / "images.gz"
-        path.write_bytes(gzip.compress(idx((10, 40, 40))))
-        with pytest.raises(ValueError, match="more than 10000 bytes unpacked"):
-            read_idx(path)
-    else:
-        with zipfile.ZipFile(tmp_path / "mnist-10k.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("images.npy", bytes(20_000))
-        with pytest.raises(ValueError, match="more than the 10000 that are read"):
-            load_images("mnist", tmp_path)

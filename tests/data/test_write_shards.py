@@ -68,3 +68,17 @@ def test_too_few_names_of_classes_are_an_error(tmp_path):
     (tmp_path / "out" / "classes.txt").write_text("cat\n")
     with pytest.raises(ValueError, match=r"classes\.txt names 1 classes, the shards have at least 3"):
         load_images(f"shards:{tmp_path / 'out'}")
+
+
+def test_class_names_of_any_kind_come_back_and_one_of_two_lines_is_refused(tmp_path, capsys):
+    names = ["plain", "u\u2028v", "x\x0by"]
+    for name in names:
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(5):
+            (tmp_path / "data" / name / f"{i}.png").write_bytes(encoded(i, "PNG"))
+    assert run(["shards", f"files:{tmp_path / 'data'}", str(tmp_path / "out")]) == 0
+    assert load_images(f"shards:{tmp_path / 'out'}", image_size=8).class_names == tuple(sorted(names))
+    (tmp_path / "data" / "plain").rename(tmp_path / "data" / "two\nlines")
+    assert run(["shards", f"files:{tmp_path / 'data'}", str(tmp_path / "again")]) == 2
+    assert "the class 'two\\nlines' has a line break" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()

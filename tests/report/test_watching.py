@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -98,6 +98,7 @@ def test_steps_that_were_done_again_count_once(tmp_path):
 
 @settings(deadline=None)
 @given(st.binary(max_size=300))
+@example(b"\r\r")
 def test_any_bytes_are_a_log(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("any")
     (folder / "log.jsonl").write_bytes(content)

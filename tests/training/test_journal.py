@@ -17,7 +17,7 @@ def test_lines_after_the_checkpoint_and_half_lines_go(tmp_path):
         journal.write({"step": step, "loss": float(step)})
     journal.write({"step": 4, "epoch": 1, "loss": 3.0})
     with (tmp_path / LOG).open("ab") as file:
-        file.write(b'{"step": 9, "lo\xff')
+        file.write(b'{"step": ' + b"9" * 5000 + b"}\n" + b"[" * 100_000 + b'\n{"step": 9, "lo\xff')
     Journal(tmp_path, 6, [{"step": 4, "epoch": 1, "loss": 3.0}])
     assert [(line["step"], line.get("epoch")) for line in lines_of(tmp_path)] == [
         (2, None),

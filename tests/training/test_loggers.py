@@ -8,30 +8,13 @@ import struct
 import sys
 
 import pytest
+from tiny_run import TINY
 
 from aninfonce._extras import MissingExtraError
-from aninfonce.data import load_images
 from aninfonce.training import PreemptedError, TrainConfig, fit
 from aninfonce.training.journal import LOG
 from aninfonce.training.loggers import finalized, make_loggers, scalars
 from aninfonce.training.loop import CHECKPOINTS
-
-CONFIG = TrainConfig(
-    data="digits",
-    objective="aninfonce",
-    backbone="small:4",
-    projector_dim=8,
-    projector_hidden=16,
-    epochs=3,
-    batch_size=64,
-    limit=256,
-    device="cpu",
-)
-
-
-@pytest.fixture(scope="module")
-def images():
-    return load_images("digits").train.images[:256]
 
 
 def log_of(folder):
@@ -64,7 +47,7 @@ def interrupted_and_continued(config, images, folder, **more):
 def test_tensorboard_holds_what_the_log_holds(tmp_path, images):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    config = dataclasses.replace(CONFIG, loggers=("tensorboard",), log_every=2)
+    config = dataclasses.replace(TINY, loggers=("tensorboard",), log_every=2)
     interrupted_and_continued(config, images, tmp_path, examine=lambda task, epoch: {"backbone/x": 1 / epoch})
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
@@ -80,7 +63,7 @@ def test_tensorboard_holds_what_the_log_holds(tmp_path, images):
 def test_a_wandb_run_stays_on_this_machine_and_goes_on_under_its_id(tmp_path, images, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    config = dataclasses.replace(CONFIG, loggers=("wandb",))
+    config = dataclasses.replace(TINY, loggers=("wandb",))
     interrupted_and_continued(config, images, tmp_path)
     identity = json.loads((tmp_path / "wandb-run.json").read_text())["id"]
     files = sorted((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
@@ -114,7 +97,7 @@ def history(path):
 def test_a_missing_package_is_named(tmp_path, monkeypatch, name):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match=rf"aninfonce\[{name}\]"):
-        make_loggers(dataclasses.replace(CONFIG, loggers=(name,)), tmp_path)
+        make_loggers(dataclasses.replace(TINY, loggers=(name,)), tmp_path)
 
 
 def test_without_an_account_wandb_says_what_to_do(tmp_path, monkeypatch):
@@ -125,7 +108,7 @@ def test_without_an_account_wandb_says_what_to_do(tmp_path, monkeypatch):
 
     monkeypatch.setattr(wandb, "init", refuse)
     with pytest.raises(ValueError, match="cannot start: no API key; WANDB_MODE=offline"):
-        make_loggers(dataclasses.replace(CONFIG, loggers=("wandb",)), tmp_path)
+        make_loggers(dataclasses.replace(TINY, loggers=("wandb",)), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
+from tiny_run import TINY, same
 
 from aninfonce.data import load_images
 from aninfonce.training import PreemptedError, TrainConfig, fit, readouts
@@ -17,18 +18,7 @@ from aninfonce.training.online import OnlineReadouts, untouched
 from aninfonce.training.readouts import subset
 from aninfonce.training.run import splits
 
-CONFIG = TrainConfig(
-    data="digits",
-    objective="aninfonce",
-    backbone="small:4",
-    projector_dim=8,
-    projector_hidden=16,
-    epochs=5,
-    batch_size=64,
-    limit=256,
-    readout_every=2,
-    device="cpu",
-)
+CONFIG = dataclasses.replace(TINY, epochs=5, readout_every=2)
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +29,6 @@ def data():
 @pytest.fixture(scope="module")
 def watched(data, tmp_path_factory):
     return fit(CONFIG, data[0][0], tmp_path_factory.mktemp("watched"), examine=OnlineReadouts(CONFIG, *data))
-
-
-def same(a, b):
-    a, b = a.state_dict(), b.state_dict()
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_every_so_many_epochs_and_after_the_last(watched, data):

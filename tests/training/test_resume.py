@@ -11,9 +11,9 @@ import signal
 import pytest
 import torch
 from saving_processes import train_in_a_process
+from tiny_run import TINY, same
 
-from aninfonce.data import load_images
-from aninfonce.training import PreemptedError, TrainConfig, fit
+from aninfonce.training import PreemptedError, fit
 from aninfonce.training.checkpoint import restore, state_of
 from aninfonce.training.journal import LOG
 from aninfonce.training.loop import CHECKPOINTS, make_task
@@ -21,35 +21,12 @@ from aninfonce.training.optimizers import make_optimizer
 from aninfonce.training.randomness import generator_at
 from aninfonce.training.store import CheckpointStore
 
-CONFIG = TrainConfig(
-    data="digits",
-    objective="aninfonce",
-    backbone="small:4",
-    projector_dim=8,
-    projector_hidden=16,
-    epochs=3,
-    batch_size=64,
-    limit=256,
-    checkpoint_minutes=0,
-    ema=0.9,
-    log_every=5,
-    device="cpu",
-)
-
-
-@pytest.fixture(scope="module")
-def images():
-    return load_images("digits").train.images[:256]
+CONFIG = dataclasses.replace(TINY, checkpoint_minutes=0, ema=0.9, log_every=5)
 
 
 @pytest.fixture(scope="module")
 def unbroken(images, tmp_path_factory):
     return fit(CONFIG, images, tmp_path_factory.mktemp("unbroken"))
-
-
-def same(a, b):
-    a, b = a.state_dict(), b.state_dict()
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def timeless(history):

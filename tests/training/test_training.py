@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from tiny_run import TINY, same
 
 from aninfonce.data import Augmentation, load_images
 from aninfonce.objectives import AnInfoNCE, InfoNCE
@@ -15,26 +16,10 @@ from aninfonce.training.loop import make_task
 from aninfonce.training.optimizers import learning_rate_factor, make_optimizer
 from aninfonce.training.run import splits
 
-TINY = TrainConfig(
-    data="digits",
-    backbone="small:4",
-    projector_dim=8,
-    projector_hidden=16,
-    epochs=3,
-    batch_size=64,
-    limit=256,
-    device="cpu",
-)
-
 
 @pytest.fixture(scope="module")
 def digits():
     return load_images("digits")
-
-
-def same(a, b):
-    a, b = a.state_dict(), b.state_dict()
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.mark.parametrize("objective", ["infonce", "aninfonce"])
@@ -220,7 +205,7 @@ def test_too_few_images_for_a_batch_are_refused(tmp_path, digits):
 
 @pytest.mark.parametrize(("trainable", "count"), [(True, 1), (False, 0)])
 def test_the_objective_is_the_one_asked_for(digits, trainable, count):
-    config = dataclasses.replace(TINY, trainable_temperature=trainable, negatives_from="anchors")
+    config = dataclasses.replace(TINY, objective="infonce", trainable_temperature=trainable, negatives_from="anchors")
     objective = make_task(config, digits.train.images).objective
     assert isinstance(objective, InfoNCE)
     assert len(list(objective.parameters())) == count

@@ -194,7 +194,8 @@ def _class_names(path: Path, classes: int) -> tuple[str, ...]:
     """Names of so many classes at least."""
     if not classes or not (path / CLASSES).is_file():
         return tuple(str(label) for label in range(classes))
-    names = tuple((path / CLASSES).read_text(encoding="utf-8").splitlines())
+    text = (path / CLASSES).read_text(encoding="utf-8", errors="replace")
+    names = tuple(text.removesuffix("\n").split("\n")) if text else ()
     if len(names) < classes:
         raise ValueError(f"{path / CLASSES} names {len(names)} classes, the shards have at least {classes}")
     return names

@@ -37,12 +37,15 @@ def write_shards(dataset: ImageDataset, out: Path, *, per_shard: int = 4000, see
         Every shard when it is written. Images whose files are no images go to the data set's `skipped`.
 
     Raises:
-        ValueError: if the images are in memory, `per_shard` is less than 1, there are shards in `out` already, or too
-            many images cannot be read (see `CorruptImages`).
+        ValueError: if the images are in memory, `per_shard` is less than 1, there are shards in `out` already, the name
+            of a class has a line break, or too many images cannot be read (see `CorruptImages`).
         OSError: if a shard cannot be written.
     """
     if per_shard < 1:
         raise ValueError(f"per_shard must be at least 1, got {per_shard}")
+    broken = [name for name in dataset.class_names if {"\n", "\r"} & set(name)]
+    if broken:
+        raise ValueError(f"{CLASSES} has one name a line, but the class {broken[0]!r} has a line break in its name")
     for name, split in zip(_PARTS, (dataset.train, dataset.test), strict=True):
         if not isinstance(split.images, StoredImages):
             raise ValueError(f"{dataset.name} is held in memory, and needs no shards")

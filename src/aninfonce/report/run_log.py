@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aninfonce._runs import MARKER, RESULTS, read_json
-from aninfonce.training.journal import LOG
+from aninfonce.training.journal import LOG, read_lines
 
 __all__ = ["LogReader", "RunLog", "number"]
 
@@ -107,7 +106,7 @@ class LogReader:
             state = os.stat(path)
             seen = (state.st_ino, state.st_size, state.st_mtime_ns)
             if seen != self._seen:
-                self._log = _parse(self._log.name, path.read_text("utf-8", "replace"))
+                self._log = _parse(self._log.name, path.read_bytes().decode(errors="replace"))
                 self._seen = seen
             changed = state.st_mtime
         except FileNotFoundError:
@@ -130,9 +129,8 @@ def _parse(name: str, text: str) -> RunLog:
     epochs: list[Mapping[str, Any]] = []
     steps: list[Mapping[str, Any]] = []
     unreadable = 0
-    lines = text.split("\n")
-    for place, line in enumerate(lines):
-        content = _line(line)
+    lines = read_lines(text)
+    for place, content in enumerate(lines):
         if content is None:
             # What follows the last line's end is empty, or a line that is being written at this moment.
             unreadable += place < len(lines) - 1
@@ -144,18 +142,6 @@ def _parse(name: str, text: str) -> RunLog:
         _drop(steps, step + 1 if whole else step)
         (epochs if whole else steps).append(content)
     return RunLog(name, {}, tuple(epochs), tuple(steps), unreadable)
-
-
-def _line(text: str) -> dict[str, Any] | None:
-    """A line's content; None if it is no line of a log."""
-    try:
-        content = json.loads(text)
-    except ValueError:
-        return None
-    if not isinstance(content, dict) or not isinstance(content.get("step"), int):
-        return None
-    epoch = content.get("epoch", 1)
-    return content if isinstance(epoch, int) and epoch > 0 else None
 
 
 def _drop(lines: list[Mapping[str, Any]], step: int) -> None:

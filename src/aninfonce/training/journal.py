@@ -9,7 +9,7 @@ from typing import Any
 
 from aninfonce._runs import finite, write_lines
 
-__all__ = ["LOG", "Journal"]
+__all__ = ["LOG", "Journal", "read_lines"]
 
 LOG = "log.jsonl"
 
@@ -37,14 +37,26 @@ class Journal:
             file.write(json.dumps(finite(line), allow_nan=False) + "\n")
 
 
+def read_lines(text: str) -> list[dict[str, Any] | None]:
+    """The content of every line of a log, None for what is no line of one (half written, damaged).
+
+    What follows the last line's end is a line, too, even if it is empty.
+    """
+    return [_line(part) for part in text.split("\n")]
+
+
+def _line(text: str) -> dict[str, Any] | None:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):  # the latter: brackets nested too deeply
+        return None
+    if not isinstance(content, dict) or not isinstance(content.get("step"), int):
+        return None
+    epoch = content.get("epoch", 1)
+    return content if isinstance(epoch, int) and epoch > 0 else None
+
+
 def _read(path: Path) -> list[dict[str, Any]]:
     """The whole lines of the file, none if it is not there."""
-    found: list[dict[str, Any]] = []
-    for text in path.read_bytes().decode(errors="replace").splitlines() if path.is_file() else []:
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue  # the process ended in the middle of this line
-        if isinstance(line, dict) and isinstance(line.get("step"), int):
-            found.append(line)
-    return found
+    text = path.read_bytes().decode(errors="replace") if path.is_file() else ""
+    return [line for line in read_lines(text) if line is not None]
