@@ -112,5 +112,5 @@ def nearest_name(kind: str, name: str, known: Iterable[str]) -> str:
     if name in names:
         return name
     close = get_close_matches(name, names, n=1, cutoff=0.4)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = f"; did you mean {close[0]!r}?" if close else ";"
     raise ValueError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import torch
 
 from aninfonce.training import Processes, TrainConfig, fit
 from aninfonce.training.checkpoint import save_weights
+from aninfonce.training.loop import make_task
 
 ROWS = 256
 
@@ -30,7 +33,33 @@ def losses_of(config: TrainConfig, folder: Path, processes: Processes | None = N
     return losses
 
 
-def run(rank: int, world: int, port: int, folder: Path, cases: dict[str, TrainConfig]) -> None:
+def diverging(config: TrainConfig, folder: Path, processes: Processes) -> str:
+    """How a run ends in which the embeddings of the last process alone are no numbers, from the second step on."""
+    calls = []
+
+    def spoil(module, inputs, outputs):
+        calls.append(None)
+        if len(calls) == 2 and processes.rank == processes.world - 1:
+            return outputs[0], outputs[1] * torch.nan
+        return outputs
+
+    def spoiled(*arguments):
+        task = make_task(*arguments)
+        task.model.register_forward_hook(spoil)
+        return task
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with mock.patch("aninfonce.training.loop.make_task", spoiled):
+        try:
+            fit(config, images(), folder, processes=processes)
+        except FloatingPointError as error:
+            return str(error)
+    return "finite"
+
+
+def run(
+    rank: int, world: int, port: int, folder: Path, cases: dict[str, TrainConfig], result: Callable = losses_of
+) -> None:
     """One process of a run: every case in a folder of its own."""
     torch.set_num_threads(1)
     os.environ |= {
@@ -45,8 +74,8 @@ def run(rank: int, world: int, port: int, folder: Path, cases: dict[str, TrainCo
         for name, config in cases.items():
             processes = Processes(config)
             assert (processes.rank, processes.world) == (rank, world)
-            found[name] = losses_of(config, folder / name, processes)
-        (folder / f"losses-{rank}.json").write_text(json.dumps(found))
+            found[name] = result(config, folder / name, processes)
+        (folder / f"found-{rank}.json").write_text(json.dumps(found))
     except BaseException:
         (folder / f"error-{rank}").write_text(traceback.format_exc())
         raise

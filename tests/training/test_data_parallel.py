@@ -10,7 +10,7 @@ import socket
 
 import pytest
 import torch
-from data_parallel_worker import losses_of, run
+from data_parallel_worker import diverging, losses_of, run
 
 from aninfonce._runs import read_tensors
 from aninfonce.training import TrainConfig
@@ -47,14 +47,14 @@ TOLERANCE = {"64": 1e-5, "32": 1e-3}
 IN_THREE = ("aninfonce",)  # parts of 86, 85 and 85 images
 
 
-def launched(world, folder, cases):
-    """Run the cases in so many processes; the losses of each process."""
+def launched(world, folder, cases, result=losses_of):
+    """Run the cases in so many processes; what each process found, the losses of every step if nothing else."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     spawn = multiprocessing.get_context("spawn")
     cases = {name: dataclasses.replace(config, devices=world) for name, config in cases.items()}
-    started = [spawn.Process(target=run, args=(rank, world, port, folder, cases)) for rank in range(world)]
+    started = [spawn.Process(target=run, args=(rank, world, port, folder, cases, result)) for rank in range(world)]
     for process in started:
         process.start()
     for process in started:
@@ -62,7 +62,7 @@ def launched(world, folder, cases):
     errors = [path.read_text() for path in folder.glob("error-*")]
     assert not errors, errors[0]
     assert [process.exitcode for process in started] == [0] * world
-    return [json.loads((folder / f"losses-{rank}.json").read_text()) for rank in range(world)]
+    return [json.loads((folder / f"found-{rank}.json").read_text()) for rank in range(world)]
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +126,11 @@ def test_what_several_began_one_goes_on_with(alone, together):
     found = losses_of(config, together(2)[0] / "fsdp")
     assert len(found) == 1
     assert found[0] == pytest.approx(alone[1]["fsdp"][-1], abs=0.5)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_what_is_no_number_in_one_process_ends_all(tmp_path, accumulate):
+    """None waits for the others for ever."""
+    first, second = launched(2, tmp_path, {"run": dataclasses.replace(SMOOTH, accumulate=accumulate)}, diverging)
+    assert first["run"].startswith("the loss is nan at step ")
+    assert second["run"] == "the first process says more"

@@ -67,11 +67,6 @@ def test_weights_round_trip_and_refuse_another_network(tmp_path, digits):
         load_weights(tmp_path / "y.safetensors", task)
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_step(tmp_path, digits):
-    with pytest.raises((FloatingPointError, ValueError), match=r"loss is|must be finite"):
-        fit(dataclasses.replace(TINY, rate=1e20), digits.train.images[:128], tmp_path)
-
-
 def test_every_parameter_has_one_learning_rate_and_the_right_decay(digits):
     config = dataclasses.replace(TINY, objective="aninfonce")
     task = make_task(config, digits.train.images)
@@ -98,7 +93,7 @@ def test_views_are_of_the_same_images_and_differ(digits):
     augment = Augmentation("crop-flip", channels=1, image_size=16)
 
     def views_of(images, pieces=1):
-        batch = Batch(torch.arange(4), images, torch.arange(4), 4)
+        batch = Batch(torch.arange(4), images, torch.arange(4), torch.arange(4))
         return views_of_pieces(batch, augment, torch.Generator().manual_seed(0), pieces)
 
     views = views_of(digits.train.images[:4])(0)

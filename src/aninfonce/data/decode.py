@@ -13,7 +13,7 @@ from torch import Tensor
 
 from aninfonce._extras import require
 
-__all__ = ["FORMATS", "LARGEST", "UnreadableImageError", "decode_image"]
+__all__ = ["FORMATS", "LARGEST", "UnreadableImageError", "decode_image", "reason"]
 
 FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names of the formats that are read; it knows others, some of which start programs (EPS: Ghostscript)."""
@@ -66,8 +66,15 @@ def decode_image(source: Path | BytesIO, image_size: int) -> tuple[Tensor, bool]
     except UnreadableImageError:
         raise
     except Exception as error:  # Pillow's decoders raise anything on damaged files
-        raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
+        raise UnreadableImageError(reason(error)) from error
     return torch.from_numpy(np.array(fitted)).permute(2, 0, 1), gray
+
+
+def reason(error: Exception) -> str:
+    """Why Pillow could not read a file; of one that it does not know it names an address in memory."""
+    if isinstance(error, require("PIL", "vision").UnidentifiedImageError):
+        return f"not an image in one of the formats {', '.join(FORMATS)}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _eight_bits(image: Any) -> Any:

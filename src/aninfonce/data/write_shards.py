@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from aninfonce._extras import require
-from aninfonce.data.decode import FORMATS, UnreadableImageError
+from aninfonce.data.decode import FORMATS, UnreadableImageError, reason
 from aninfonce.data.shards import CLASSES, LABEL_SUFFIX
 from aninfonce.data.splits import NO_LABEL, ImageDataset, ImageSplit
 from aninfonce.data.stored import StoredImages
@@ -75,7 +75,7 @@ def _add(tar: tarfile.TarFile, split: ImageSplit, place: int) -> None:
         with require("PIL.Image", "vision").open(BytesIO(content), formats=FORMATS) as image:
             ending = image.format.lower().replace("dib", "bmp")
     except (UnreadableImageError, OSError) as error:
-        images.corrupt.add([(images.path(place), f"{type(error).__name__}: {error}")])
+        images.corrupt.add([(images.path(place), reason(error))])
         return
     _write(tar, f"{place:09d}.{ending}", content)
     if split.labels is not None and (label := int(split.labels[place])) != NO_LABEL:

@@ -24,13 +24,13 @@ class Batch:
         places: of its readable images among all, shape (n,).
         images: uint8, shape (n, channels, height, width), on the device.
         rows: their places in the global batch, shape (n,).
-        size: of the global batch, unreadable images included.
+        asked: places of the global batch's images among all, unreadable ones included, shape (batch,).
     """
 
     places: Tensor
     images: Tensor
     rows: Tensor
-    size: int
+    asked: Tensor
 
 
 def epoch_batches(config: TrainConfig, images: Images, processes: Processes, epoch: int, first: int) -> Iterator[Batch]:
@@ -55,7 +55,7 @@ def epoch_batches(config: TrainConfig, images: Images, processes: Processes, epo
 
         places, found = processes.together(read)
         rows = offset + torch.isin(asked, places).nonzero().flatten()
-        yield Batch(places, found, rows, len(batch))
+        yield Batch(places, found, rows, batch)
 
 
 def views_of_pieces(
@@ -65,13 +65,14 @@ def views_of_pieces(
 
     The parameters are drawn for the global batch, so they do not depend on who computes which part.
     """
-    drawn = augment.draw(2 * batch.size, generator=generator)
+    size = len(batch.asked)
+    drawn = augment.draw(2 * size, generator=generator)
     cuts = torch.tensor_split(torch.arange(len(batch.rows)), pieces)
 
     def views(piece: int) -> Tensor:
         cut = cuts[piece]
         rows = batch.rows[cut]
-        parameters = drawn[torch.cat([rows, rows + batch.size])].to(batch.images.device)
+        parameters = drawn[torch.cat([rows, rows + size])].to(batch.images.device)
         images = batch.images if pieces == 1 else batch.images[cut.to(batch.images.device)]
         return augment.apply(torch.cat([images, images]), parameters)
 

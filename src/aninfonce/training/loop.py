@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aninfonce.data import Augmentation, Images, StoredImages, read_batches
+from aninfonce.data import Augmentation, Images, read_batches
 from aninfonce.training.batches import Batch, epoch_batches, views_of_pieces
 from aninfonce.training.checkpoint import restore, state_of, weights_of
 from aninfonce.training.config import TrainConfig
+from aninfonce.training.divergence import DIVERGED, check_weights, how_it_diverged
 from aninfonce.training.gradient_cache import cached_backward, has_batch_norm
 from aninfonce.training.journal import Journal
 from aninfonce.training.loggers import finalized, make_loggers, scalars
@@ -102,7 +103,8 @@ def fit(
     Raises:
         ValueError: if there are fewer images than one batch holds, no two of a batch can be read, or all checkpoints
             are damaged or belong to another network.
-        FloatingPointError: if the loss is no longer finite; the checkpoint before stays.
+        FloatingPointError: if the loss or, when a checkpoint is due, a weight is no longer finite; the checkpoint
+            before stays.
         PreemptedError: if `stop` said so, in any process; a checkpoint of that step is written.
         ElsewhereError: if another process has failed.
         OSError: if a checkpoint cannot be written; the one before stays.
@@ -149,6 +151,7 @@ def fit(
         nonlocal saved_at
         content = {"losses": progress.losses, "history": [asdict(record) for record in progress.history]}
         tensors = state_of(task, optimizer, average, scaler)
+        processes.first(lambda: check_weights(tensors, progress.step, store))
         processes.first(lambda: store.save(progress.step, tensors, content))
         saved_at = time.monotonic()
 
@@ -171,7 +174,11 @@ def fit(
                 loss, u, v = _backward(config, processes, wrapped, augment, batch, progress.step)
                 value = loss.item()
                 if not math.isfinite(value):
-                    raise FloatingPointError(_diverged(value, progress.step, images, batch.places, store))
+                    raise FloatingPointError(
+                        how_it_diverged(value, progress.step, images, batch.asked, store, folder)
+                        if processes.rank == 0
+                        else "the first process says more"
+                    )
                 stepper.step()
                 if average is not None:
                     average.update()
@@ -267,18 +274,6 @@ def _whole(config: TrainConfig, images: Images, task: ContrastiveTask) -> Contra
 
 
 def _journal(folder: Path, progress: _Progress, steps_per_epoch: int) -> Journal:
+    (folder / DIVERGED).unlink(missing_ok=True)  # of the run that was broken off
     epochs = [{"step": record.epoch * steps_per_epoch, **asdict(record)} for record in progress.history]
     return Journal(folder, progress.step, epochs)
-
-
-def _diverged(loss: float, step: int, images: Images, places: Tensor, store: CheckpointStore) -> str:
-    """What is known about a loss that is not finite."""
-    files = ""
-    if isinstance(images, StoredImages):
-        names = [str(images.path(place)) for place in places[:5].tolist()]
-        files = f" The batch: {', '.join(names)}{' …' if len(places) > len(names) else ''}."
-    kept = f"the checkpoint of step {store.steps[-1]} is in {store.folder}" if store.steps else "there is no checkpoint"
-    return (
-        f"the loss is {loss} at step {step}; {kept}.{files} A smaller --rate or --concentration-rate may help, or "
-        "--precision 32."
-    )

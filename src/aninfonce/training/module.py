@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from aninfonce.models import ContrastiveModel, Projector, load_pretrained, make_backbone
 from aninfonce.objectives import AnInfoNCE, InfoNCE
 from aninfonce.training.config import TrainConfig
+from aninfonce.training.divergence import finite_everywhere
 
 __all__ = ["ContrastiveTask", "build_task", "make_objective"]
 
@@ -36,7 +37,12 @@ class ContrastiveTask(nn.Module):
         return projection.to(torch.promote_types(projection.dtype, torch.float32))
 
     def contrast(self, u: Tensor, v: Tensor) -> Tensor:
-        """The loss of two views' projections."""
+        """The loss of two views' projections; NaN if one is not finite, which the objective would refuse.
+
+        In one process alone, perhaps: then all say NaN, and none waits for what another has to exchange.
+        """
+        if not finite_everywhere(u, v):
+            return torch.nan * (u.sum() + v.sum())
         loss: Tensor = self.objective(u, v)
         return loss
 
