@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from _losses_bars import FLOORS, OURS, Row
+from _pages import table
 from aninfonce.report._style import PALETTE, save_figure
 
 KINDS = {"positives": "cross-view negatives (CLIP)", "both": "same-view negatives too (NT-Xent)"}
@@ -135,10 +136,9 @@ def markdown(results: Mapping[str, Any]) -> str:
     """The tables for the documentation."""
     parts = []
     for title, header, rows in grids(results):
-        rule = [":--"] + ["--:"] * (len(header) - 1)
-        parts.append(f"**{title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *rows)))
+        parts.append(f"**{title}**\n\n{table(header, rows)}")
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    return "\n\n".join([*parts, f"{results['machine']}; {versions}."]) + "\n"
+    return "\n\n".join([*parts, f"{results['machine']}; {versions}."])
 
 
 def draw(results: Mapping[str, Any], out: Path) -> list[Path]:

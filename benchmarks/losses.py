@@ -41,8 +41,10 @@ from _losses_measure import (
     what_is_wrong,
 )
 from _losses_report import draw, markdown, show
+from _pages import filled
 
 HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "objectives.md"
 BATCHES = (256, 1024, 4096, 8192, 16384)
 QUICK = (256, 1024)
 PACKAGES = ("torch", "numpy", "lightly", "info-nce-pytorch", "pytorch-metric-learning", "solo-learn")
@@ -157,6 +159,9 @@ def main() -> None:
     parser.add_argument("--memory-limit", type=float, default=6, help="GB, less if less is free (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="the JSON file (default: benchmarks/results/losses.json)")
     parser.add_argument("--figures", type=Path, help="the figure's folder (default: docs/images)")
+    parser.add_argument(
+        "--docs", type=Path, help="the page to fill (default: docs/objectives.md, unless --quick or --out is given)"
+    )
     parser.add_argument("--show", action="store_true", help="measure nothing: tables and figure of the JSON file")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     arguments = parser.parse_args()
@@ -165,6 +170,7 @@ def main() -> None:
         parser.error("batches must be at least 2 and rounds at least 1")
     # A quick look must not replace the published numbers.
     aside = Path("runs/benchmarks")
+    docs = arguments.docs or (None if arguments.quick or arguments.out else PAGE)
     out = arguments.out or (aside / "losses.json" if arguments.quick else HERE / "results" / "losses.json")
     figures = arguments.figures or (aside if arguments.quick else HERE.parent / "docs" / "images")
 
@@ -181,6 +187,9 @@ def main() -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False)
         out.write_text(text + "\n", encoding="utf-8")
+    if docs is not None:
+        docs.write_text(filled(docs.read_text(encoding="utf-8"), {"losses": markdown(results)}), encoding="utf-8")
+        print(f"written to {docs}")
     print(markdown(results)) if arguments.markdown else show(results)
     for path in [out, *draw(results, figures)]:
         print(f"written to {path}" if not (arguments.show and path == out) else f"read from {path}")
