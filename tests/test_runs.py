@@ -1,6 +1,7 @@
 """A run's folder: nothing is overwritten unasked, nothing is half written."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -113,3 +114,15 @@ def test_tensors_come_back_with_what_was_said_about_them(tmp_path):
     write_tensors(tmp_path / "x.safetensors", tensors)
     assert read_tensors(tmp_path / "x.safetensors")[1] == {}
     assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_files_are_as_readable_to_others_as_the_user_wants(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        write_tensors(tmp_path / "x.safetensors", {"x": torch.zeros(3)})
+        write_json(tmp_path / "x.json", {"x": 1})
+    finally:
+        os.umask(before)
+    for name in ("x.safetensors", "x.json"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o666 & ~umask

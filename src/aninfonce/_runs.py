@@ -200,7 +200,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     # safetensors refuses tensors that share memory; detached contiguous copies never do.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    temporary.touch()
+    mode = temporary.stat().st_mode  # as the process's umask has it; safetensors makes a file for its owner alone
     save_file(plain, temporary, metadata=None if metadata is None else dict(metadata))
+    temporary.chmod(mode)
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -171,4 +171,5 @@ def test_killed_at_random_moments(tmp_path, kills):
         rounds += 1
         assert rounds < 200
         assert (folder / "model.safetensors").read_bytes() == expected
+        assert not list((folder / CHECKPOINTS).glob(".*")), "nothing half written is left lying"
     assert died == kills

@@ -52,6 +52,16 @@ def test_only_the_newest_are_kept(tmp_path):
     assert store.latest().step == 1000
 
 
+def test_what_a_killed_process_left_half_written_goes(tmp_path):
+    store = filled(tmp_path)
+    whole = sorted(tmp_path.iterdir())
+    for name in (".step-000000030.safetensors.99", ".step-000000030.json.99", ".tmpAb3dEf"):
+        (tmp_path / name).write_bytes(b"half")
+    store.sweep()
+    assert sorted(tmp_path.iterdir()) == whole
+    assert store.latest().step == 20
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "remove", "progress", "json", "swap"])
 def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, damage):
     store = filled(tmp_path)

@@ -115,6 +115,7 @@ def fit(
     processes = Processes(config) if processes is None else processes
     fabric = processes.fabric
     store, progress = CheckpointStore(folder / CHECKPOINTS), _Progress()
+    processes.first(store.sweep)
     found = store.latest()
     start = config if found is None else replace(config, pretrained=None)  # whose weights are in the checkpoint
     task = make_task(start, images)

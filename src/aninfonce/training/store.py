@@ -103,6 +103,12 @@ class CheckpointStore:
             self._data(old).unlink(missing_ok=True)
         return path
 
+    def sweep(self) -> None:
+        """Remove what a killed process has left half written; only where no other one is writing."""
+        for pattern in (".step-*", ".tmp*"):  # ours, and the file that safetensors writes before it renames it
+            for half in self.folder.glob(pattern):
+                half.unlink()
+
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint that is whole, or None if there is none at all.
 
