@@ -161,24 +161,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON atomically: a reader sees the old file or the new one, never a half of it."""
-    text = json.dumps(finite(json.loads(json.dumps(content, default=_plain))), indent=2, allow_nan=False)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write JSON lines, one a row; atomically, as `write_json`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text("".join(json.dumps(finite(row), allow_nan=False) + "\n" for row in rows))
-    temporary.replace(path)
-
-
 @contextmanager
 def atomically(path: Path) -> Iterator[Path]:
     """A name beside `path` to write a file under, with the same ending; the file takes its place at the end.
@@ -195,18 +177,28 @@ def atomically(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON atomically: a reader sees the old file or the new one, never a half of it."""
+    text = json.dumps(finite(json.loads(json.dumps(content, default=_plain))), indent=2, allow_nan=False)
+    with atomically(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write JSON lines, one a row; atomically, as `write_json`."""
+    with atomically(path) as temporary:
+        temporary.write_text("".join(json.dumps(finite(row), allow_nan=False) + "\n" for row in rows))
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors, and strings about them, as safetensors; atomically, as `write_json`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     # safetensors refuses tensors that share memory; detached contiguous copies never do.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    temporary.touch()
-    mode = temporary.stat().st_mode  # as the process's umask has it; safetensors makes a file for its owner alone
-    save_file(plain, temporary, metadata=None if metadata is None else dict(metadata))
-    temporary.chmod(mode)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with atomically(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as the process's umask has it; safetensors makes a file for its owner alone
+        save_file(plain, temporary, metadata=None if metadata is None else dict(metadata))
+        temporary.chmod(mode)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -55,7 +55,7 @@ def test_only_the_newest_are_kept(tmp_path):
 def test_what_a_killed_process_left_half_written_goes(tmp_path):
     store = filled(tmp_path)
     whole = sorted(tmp_path.iterdir())
-    for name in (".step-000000030.safetensors.99", ".step-000000030.json.99", ".tmpAb3dEf"):
+    for name in (".99.step-000000030.safetensors", ".99.step-000000030.json", ".tmpAb3dEf"):
         (tmp_path / name).write_bytes(b"half")
     store.sweep()
     assert sorted(tmp_path.iterdir()) == whole

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from aninfonce._extras import require
+from aninfonce._runs import atomically
 
 __all__ = ["embedded", "render"]
 
@@ -31,9 +31,8 @@ def render(path: Path, template: str, **content: Any) -> None:
     loader = jinja.FunctionLoader(lambda name: files("aninfonce.report").joinpath(name).read_text("utf-8"))
     environment = jinja.Environment(loader=loader, autoescape=True, trim_blocks=True, undefined=jinja.StrictUndefined)
     text = environment.get_template(template).render(content)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, "utf-8", "backslashreplace")  # names of files may hold bytes that are no text
-    temporary.replace(path)
+    with atomically(path) as temporary:
+        temporary.write_text(text, "utf-8", "backslashreplace")  # names of files may hold bytes that are no text
 
 
 def embedded(svg: Path) -> str:

@@ -93,8 +93,6 @@ class CheckpointStore:
             write_json(path, {**body, "digest": digest(body)})
             _flush(self.folder)
         except (OSError, SafetensorError) as error:
-            for half in self.folder.glob(f".step-{step:09d}.*.{os.getpid()}"):
-                half.unlink()
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             left = f"that of step {self.steps[-1]} is intact" if self.steps else "there is none before it"
             raise OSError(f"cannot write the checkpoint of step {step} to {self.folder}: {reason}; {left}") from error
@@ -105,7 +103,7 @@ class CheckpointStore:
 
     def sweep(self) -> None:
         """Remove what a killed process has left half written; only where no other one is writing."""
-        for pattern in (".step-*", ".tmp*"):  # ours, and the file that safetensors writes before it renames it
+        for pattern in (".*.step-*", ".tmp*"):  # ours, and the file that safetensors writes before it renames it
             for half in self.folder.glob(pattern):
                 half.unlink()
 
