@@ -243,6 +243,19 @@ def test_a_typing_error_costs_nothing(runs, tmp_path, capsys, typo):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_first_step_that_diverges(runs, tmp_path, capsys):
+    """In a new folder what is known about it stays; over an old run, the old run does."""
+    out = runs / "aninfonce-1"
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    broken = ("--objective", "aninfonce", "--concentration", "1e38")
+    assert train(tmp_path / "new", *broken) == 1
+    assert (tmp_path / "new" / "diverged.json").is_file()
+    assert str(tmp_path / "new" / "diverged.json") in capsys.readouterr().err
+    assert train(out, "--seed", "1", "--overwrite", *broken) == 1
+    assert "The old run is back in its place" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
 def test_names_are_checked_before_anything_is_loaded(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("aninfonce.training.run.load_images", lambda *_, **__: pytest.fail("the data were loaded"))
     for typo in (["--augmentations", "simclrr"], ["--backbone", "resnet188"], ["--pretrained", "no.safetensors"]):

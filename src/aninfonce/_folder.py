@@ -77,6 +77,11 @@ class RunFolder:
         self._files: set[str] = set()
         self._checked = False  # whether a file that is there and not in `_files` is somebody else's
 
+    @property
+    def would_restore(self) -> bool:
+        """Whether an old run stands aside, which a failure would bring back."""
+        return self._state == "begun" and self._kind == "replacing"
+
     def claim(self) -> None:
         """Refuse, or lock the folder and tidy up what a killed process has left there."""
         if self.path.exists() and not self.path.is_dir():

@@ -67,7 +67,7 @@ def train(
     with ending_together(processes), ExitStack() as stack:
         claim = claimed(folder, settings, overwrite=overwrite, resume=resume)
         place = processes.first(lambda: stack.enter_context(claim))
-        with terminated() as stop:
+        with terminated() as stop, keeping_what_diverged(place):
             _train(config, folder, processes, stop, place)
         if processes.rank == 0:
             results = read_results(folder)
@@ -117,6 +117,21 @@ def _train(
             on_warning=lambda line: progress.say(f"warning: {line}"),
             stop=stop,
         )
+
+
+@contextmanager
+def keeping_what_diverged(place: RunFolder | None) -> Iterator[None]:
+    """Around a training: what is known about a loss that is not finite at the first step stays, or the old run does."""
+    try:
+        yield
+    except FloatingPointError as error:
+        if place is not None and place.would_restore:
+            raise FloatingPointError(
+                f"{error} The old run is back in its place; nothing of the new one is left."
+            ) from error
+        if place is not None:
+            place.commit()
+        raise
 
 
 @contextmanager
