@@ -21,7 +21,7 @@ from aninfonce.training import TrainConfig
 from aninfonce.training.loop import CHECKPOINTS
 from aninfonce.training.store import CheckpointStore
 
-LAYERS, METHODS = ("backbone", "projector"), ("infonce", "aninfonce")
+LAYERS, METHODS = ("backbone", "projector"), ("infonce", "infonce-trainable", "aninfonce")
 
 
 class InThisProcess(ProcessPoolExecutor):

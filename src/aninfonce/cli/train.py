@@ -140,5 +140,9 @@ def compare(
     prepare_folder(out, {"command": "compare", "runs": [str(run) for run in runs]}, overwrite=overwrite, resume=None)
     per_seed = {f"{setting}/{name}": values for setting, found in summary.items() for name, values in found.items()}
     means = {name: sum(values) / len(values) for name, values in per_seed.items()}
-    write_results(out, {"name": "compare", "runs": [str(r) for r in runs], "metrics": means, "per_seed": per_seed})
+    missing = report.missing_control(list(summary))
+    content = {"name": "compare", "runs": [str(r) for r in runs], "metrics": means, "per_seed": per_seed}
+    write_results(out, {**content, "missing_control": missing})
     finish(out, report.compare_table(summary), report.compare_figure(summary, out))
+    if missing is not None:
+        print(missing)

@@ -33,7 +33,7 @@ class MixingDepth(Experiment):
 
     Attributes:
         depths: numbers of layers of g, each at least 1 (linear).
-        temperatures: InfoNCE's fixed temperatures.
+        temperatures: InfoNCE's fixed temperatures; it also runs with a trainable one.
         content: Λ of the first five of ten latents.
         style: Λ of the others.
         steps: optimiser steps of every run.
@@ -41,7 +41,7 @@ class MixingDepth(Experiment):
 
     name: ClassVar[str] = "mixing-depth"
     shows: ClassVar[str] = "how deep a mixing the same training undoes"
-    core_seconds: ClassVar[tuple[float, float]] = (240.0, 20.0)
+    core_seconds: ClassVar[tuple[float, float]] = (320.0, 30.0)
 
     seeds: int = 2
     depths: tuple[int, ...] = (1, 2, 3, 4, 5)
@@ -63,7 +63,8 @@ class MixingDepth(Experiment):
         """The methods to run, and what they are held against."""
         recipe = Recipe(batch_size=384, steps=self.steps, evaluations=1)
         candidates = contenders(recipe, self.temperatures)
-        series = {m: candidates[m] for m in ("aninfonce", *(f"infonce-tau-{t:g}" for t in self.temperatures))}
+        fixed = (f"infonce-tau-{t:g}" for t in self.temperatures)
+        series = {m: candidates[m] for m in ("aninfonce", *fixed, "infonce-trainable")}
         mixing = Mixing((self.content,) * 5 + (self.style,) * 5)
         groups = {"content": list(range(5)), "style": list(range(5, 10))}
         points = {f"{m}-depth-{depth}": {"series": m, "x": float(depth)} for depth in self.depths for m in series}

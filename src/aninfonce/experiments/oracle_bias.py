@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -135,7 +137,7 @@ def fit_concentration(objective: AnInfoNCE, start: Tensor, batches: Sequence[Pai
             total += loss.item()
         return total / len(batches), np.asarray(gradient.cpu().numpy() / len(batches))
 
-    options = {"ftol": 1e-12, "gtol": 1e-6}
+    options: Any = {"ftol": 1e-12, "gtol": 1e-6}
     result = minimize(value, start.log().cpu().numpy(), jac=True, method="L-BFGS-B", options=options)
     with torch.no_grad():
         parameter.copy_(before)
@@ -148,4 +150,4 @@ def fit_concentration(objective: AnInfoNCE, start: Tensor, batches: Sequence[Pai
 
 def _error(values: Sequence[float]) -> float:
     """The standard error of a mean of independent numbers."""
-    return statistics.stdev(values) / len(values) ** 0.5
+    return statistics.stdev(values) / math.sqrt(len(values))
