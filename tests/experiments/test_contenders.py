@@ -31,12 +31,3 @@ def test_every_experiment_with_a_fixed_temperature_has_a_trainable_one(name, qui
         assert f"infonce-trainable{found['rest']}" in methods, f"{found[0]} stands without it"
     if name in ("content-style", "sprites", "batch-size", "gap-projector", "cifar10"):
         assert fixed, "the rule must see something"
-
-
-def test_the_real_images_differ_in_the_objective_alone():
-    tasks = EXPERIMENTS["cifar10"]().study().tasks
-    configs = {method: task.config for method, task in tasks.items()}
-    assert [*configs] == ["infonce", "infonce-trainable", "aninfonce"]
-    assert [config.method for config in configs.values()] == ["infonce-tau-0.5", "infonce-trainable", "aninfonce"]
-    for config in configs.values():
-        assert replace(config, objective="infonce", trainable_temperature=False) == configs["infonce"]

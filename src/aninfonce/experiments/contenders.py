@@ -21,9 +21,9 @@ def contenders(recipe: Recipe, temperatures: Sequence[float]) -> dict[str, Recip
         temperatures: InfoNCE's fixed ones.
 
     Returns:
-        Name -> recipe. All but "aninfonce" have the losses' default: the other samples' positives are the negatives, and
-        both views are anchors (as in CLIP). What the paper's public code does is another loss, see `negatives_kind`;
-        of its InfoNCE neither a log nor the temperature of the published figures is known.
+        Name -> recipe. All but "aninfonce" have the losses' default: the other samples' positives are the negatives,
+        and both views are anchors (as in CLIP). The loss of the paper's public code is another one, see
+        `negatives_kind`; at which temperature its figures for InfoNCE were made is not published.
     """
     usual = replace(recipe, negatives_from="positives", symmetric=True)
     # InfoNCE's collapse takes capacity: a narrow encoder cannot fill the embedding with functions of content alone.

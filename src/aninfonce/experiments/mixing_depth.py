@@ -22,8 +22,8 @@ REFERENCES = (
     Reference("aninfonce-depth-1/r2", 0.998, relation=">=", source="theory", note="a linear g is in the encoder"),
     Reference("aninfonce-depth-3/r2", 0.99, relation=">=", source="aim"),
     Reference("aninfonce-depth-5/r2", 0.95, relation=">=", source="aim"),
-    Reference("infonce-tau-1-depth-3/r2_content", 0.95, 0.02, note="figure"),
-    Reference("infonce-tau-1-depth-3/r2_style", 0.01, 0.03, note="figure, after 50,000 steps"),
+    Reference("infonce-tau-1-depth-3/r2_content", 0.95, 0.02, note="figure, τ not named"),
+    Reference("infonce-tau-1-depth-3/r2_style", 0.01, 0.03, note="figure, after 50,000 steps, τ not named"),
 )
 
 

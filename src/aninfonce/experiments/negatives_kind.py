@@ -93,7 +93,7 @@ class NegativesKind(Experiment):
 
     name: ClassVar[str] = "negatives-kind"
     shows: ClassVar[str] = "what biases the learned concentrations: symmetrising, the negatives, the public code's ways"
-    core_seconds: ClassVar[tuple[float, float]] = (640.0, 50.0)
+    core_seconds: ClassVar[tuple[float, float]] = (525.0, 40.0)
 
     seeds: int = 2
     content: float = 12.5
