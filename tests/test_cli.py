@@ -51,7 +51,28 @@ def test_train_and_compare(runs, capsys):
     assert results["metrics"]["aninfonce/projector/augmentation_r2"] == pytest.approx(mean)
     for name in ("compare.png", "compare.svg"):
         assert (out / name).stat().st_size > 10_000
+    assert "Add a run with --objective infonce --trainable-temperature." in printed
+    assert "they do not tell what is due to the anisotropy" in results["missing_control"]
     assert (runs / "infonce-0" / "training.png").stat().st_size > 10_000
+
+
+def test_a_trainable_temperature_stands_beside_the_others(runs, tmp_path, capsys):
+    out = tmp_path / "trainable"
+    assert train(out, "--objective", "infonce", "--trainable-temperature") == 0
+    results = json.loads((out / "results.json").read_text())
+    assert results["method"] == "infonce-trainable"
+    assert results["metrics"]["temperature"] != pytest.approx(0.2, rel=1e-3), "it must have moved"
+    assert results["metrics"]["temperature"] == pytest.approx(0.5 / results["metrics"]["concentration_max"])
+    fixed, ours = (json.loads((runs / f"{name}-0" / "results.json").read_text()) for name in ("infonce", "aninfonce"))
+    assert fixed["metrics"]["temperature"] == pytest.approx(0.2)
+    assert "temperature" not in ours["metrics"]
+    capsys.readouterr()
+    folders = [str(runs / "infonce-0"), str(out), str(runs / "aninfonce-0")]
+    assert run(["compare", *folders, "--out", str(tmp_path / "compare")]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("InfoNCE, τ = 0.2", "InfoNCE, trainable τ", "AnInfoNCE"))
+    assert "Add a run" not in printed
+    assert json.loads((tmp_path / "compare" / "results.json").read_text())["missing_control"] is None
 
 
 def test_reproduce_writes_the_contract_and_adds_seeds_on_resume(tmp_path, capsys):

@@ -163,7 +163,11 @@ def compare(
     per_seed = {f"{setting}/{name}": values for setting, found in summary.items() for name, values in found.items()}
     means = {name: sum(values) / len(values) for name, values in per_seed.items()}
     settings = {"command": "compare", "runs": [str(run) for run in runs]}
+    missing = report.missing_control(list(summary))
+    content = {"name": "compare", "runs": settings["runs"], "metrics": means, "per_seed": per_seed}
     with claimed(out, settings, overwrite=overwrite, resume=None) as folder:
         folder.begin()
-        write_results(out, {"name": "compare", "runs": settings["runs"], "metrics": means, "per_seed": per_seed})
+        write_results(out, {**content, "missing_control": missing})
         finish(out, report.compare_table(summary), report.compare_figure(summary, out))
+    if missing is not None:
+        print(missing)

@@ -136,6 +136,8 @@ def train(
             "images_per_second": sum(record.images_per_second for record in history) / len(history),
             "concentration_min": last.concentration[0],
             "concentration_max": last.concentration[-1],
+            # InfoNCE's own parameter, so that one sees where a trainable one ended.
+            **({"temperature": 0.5 / last.concentration[0]} if config.objective == "infonce" else {}),
             "train_images": float(len(images)),
             "test_images": float(len(scoring[0])),
         },
