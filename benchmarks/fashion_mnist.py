@@ -5,8 +5,8 @@
 
 1. Tuning, 12 epochs, 10 % of the training images held out, every method alike: InfoNCE at three fixed temperatures,
    InfoNCE with a trainable temperature from the same three, and AnInfoNCE from the concentrations 1 / (2 τ) that stand
-   for them. Of each, the one with the best class accuracy from the backbone on the held-out images is taken. A trainable
-   temperature and Λ̂ have the same learning rate, the default, and no weight decay.
+   for them. Of each, the one with the best class accuracy from the backbone on the held-out images is taken. A
+   trainable temperature and Λ̂ have the same learning rate, the default, and no weight decay.
 2. All three methods, three seeds, 10,000 training images each, the 10,000 test images.
 
 Every finished run is kept (in runs/benchmarks/fashion-mnist) and not done again, an unfinished one goes on from its
