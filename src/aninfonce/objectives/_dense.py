@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from aninfonce.objectives._log_sums import with_fixed_weights
 from aninfonce.objectives._negatives import Negatives
 from aninfonce.objectives._similarity import pairwise_similarity
 
@@ -42,9 +41,12 @@ class Dense(Negatives):
 
     def log_sums(self, power: float = 1.0) -> Tensor:
         """log r of every anchor, one row a direction."""
-        sums = torch.stack([with_fixed_weights(power * s, power).logsumexp(1) for s in self.similarities])
-        # Each unit of the similarity counts `power` times; the value is that of the logarithm all the same.
-        return sums if power == 1 else sums + (power - 1) * (sums - sums.detach())
+        if power == 1:
+            return torch.stack([s.logsumexp(1) for s in self.similarities])
+        fixed = [((power - 1) * s).detach().masked_fill(s == -torch.inf, 0) for s in self.similarities]
+        sums = torch.stack([(s + weight).logsumexp(1) for s, weight in zip(self.similarities, fixed, strict=True)])
+        # The similarity counts `power` times; the value is that of the logarithm all the same.
+        return sums + (power - 1) * (sums - sums.detach())
 
     def hardest(self, k: int, positive: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """The anchors that remain and their sums, one pair a direction."""

@@ -20,10 +20,10 @@ from aninfonce.objectives._pairs import Layout
 from aninfonce.objectives._parts import Part, Parts, sum_of_parts
 from aninfonce.objectives._similarity import pairwise_similarity
 
-__all__ = ["log_sums", "own_log_sums", "with_fixed_weights"]
+__all__ = ["log_sums", "own_log_sums"]
 
 
-def with_fixed_weights(s: Tensor, power: float) -> Tensor:
+def _with_fixed_weights(s: Tensor, power: float) -> Tensor:
     """The similarities s, given as power · s, so that only s itself, once, is variable."""
     return s if power == 1 else s / power + (s * (1 - 1 / power)).detach()
 
@@ -44,7 +44,7 @@ def _block_function(
     """(rows of anchors, rows of negatives, Λ) to the sums of the block's rows and, if wanted, of its columns."""
 
     def function(part: Part, a: Tensor, c: Tensor, concentration: Tensor) -> tuple[Tensor, ...]:
-        s = with_fixed_weights(pairwise_similarity(a, c, concentration), power)
+        s = _with_fixed_weights(pairwise_similarity(a, c, concentration), power)
         own = torch.eye(*s.shape, dtype=torch.bool, device=s.device) if paired and part["I"] == part["J"] else None
         rows, columns = log_r
         sums = [_terms(s, rows[part["I"], None], own).sum(1)]
@@ -92,7 +92,7 @@ def own_log_sums(
         s = -((a[:, None] - c).square() @ concentration)
         if offsets is not None:
             s = s + offsets[part["I"]]
-        return (power * with_fixed_weights(s, power).logsumexp(1),)
+        return (power * _with_fixed_weights(s, power).logsumexp(1),)
 
     blocks = [{"I": slice(i, i + rows)} for i in range(0, len(anchors), rows)]
     parts = Parts(function, blocks, ("I", "I", "whole"), ("I",), (anchors.shape[:1],))

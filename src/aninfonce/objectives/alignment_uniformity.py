@@ -6,26 +6,23 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from aninfonce._checks import check_embeddings, check_same_shape
+from aninfonce._sphere import unit_rows
 from aninfonce._typing import Float
+from aninfonce.objectives._potentials import distance_power, log_mean_potential
 
 __all__ = ["AlignmentUniformity", "mean_alignment", "mean_uniformity"]
 
 
 def mean_alignment(u: Float[Tensor, "batch dim"], v: Float[Tensor, "batch dim"], exponent: float) -> Float[Tensor, ""]:
     """The mean of |u_i - v_i|^α, row by row."""
-    distance = torch.linalg.vector_norm(u - v, dim=1)
-    mean: Tensor = (distance**exponent).mean()
-    return mean
+    return distance_power(u - v, exponent).mean()
 
 
 def mean_uniformity(u: Float[Tensor, "batch dim"], scale: float) -> Float[Tensor, ""]:
     """The log of the mean of e^{-t|u_i - u_j|²} over all pairs of different rows."""
-    # Distances of the rows themselves, not products of them: near rows keep their digits, equal rows have no gradient.
-    potential = -scale * F.pdist(u) ** 2
-    return potential.logsumexp(0) - math.log(len(potential))
+    return log_mean_potential(u, scale)
 
 
 class AlignmentUniformity(nn.Module):
@@ -110,7 +107,7 @@ class AlignmentUniformity(nn.Module):
 
     def _prepare(self, x: Tensor) -> Tensor:
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        return F.normalize(x, dim=-1) if self.normalize else x
+        return unit_rows(x) if self.normalize else x
 
     def extra_repr(self) -> str:
         """The settings, for `print(loss)`."""

@@ -133,7 +133,7 @@ class Reweighted(NegativesRule):
         """The anchors' losses, shape (directions, batch)."""
         power = 1 + self.beta
         with torch.no_grad():
-            log_weights = negatives.log_sums(self.beta)
+            log_weights = negatives.log_sums(self.beta).detach()  # of the tangents of forward-mode differentiation, too
         # Σ_j w_j e^{s_j} is Σ e^{(1+β)s} / Σ e^{βs}. Its gradient at fixed weights is that of the first logarithm,
         # which moves 1 + β times as fast as s, divided by 1 + β.
         tilted = negatives.log_sums(power)

@@ -46,13 +46,13 @@ def lp_contrast(
     rows: list[Tensor] = []  # log sums over the negatives of the anchors u, one term a source
     columns: list[Tensor] = []  # the same of the anchors v
     if negatives_from in ("positives", "both"):
-        across = pairwise_lp_similarity(u, v, concentration, exponent)
+        across = pairwise_lp_similarity(u, v, concentration, exponent, other=True)
         rows.append(_log_sum_of_others(across))
         columns.append(_log_sum_of_others(across.T))
     if negatives_from in ("anchors", "both"):
-        rows.append(_log_sum_of_others(pairwise_lp_similarity(u, u, concentration, exponent)))
+        rows.append(_log_sum_of_others(pairwise_lp_similarity(u, u, concentration, exponent, other=True)))
         if symmetric:
-            columns.append(_log_sum_of_others(pairwise_lp_similarity(v, v, concentration, exponent)))
+            columns.append(_log_sum_of_others(pairwise_lp_similarity(v, v, concentration, exponent, other=True)))
     directions = (rows, columns) if symmetric else (rows,)
     losses = [F.softplus(torch.stack(sums).logsumexp(0) - positive).mean() for sums in directions]
     return torch.stack(losses).mean()
