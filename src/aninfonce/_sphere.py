@@ -53,6 +53,7 @@ def unit_rows(x: Tensor) -> Tensor:
 
     Warns of rows without a direction.
     """
+    # What is compiled or transformed cannot branch on data.
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return directions(x)
     with torch.no_grad():
@@ -69,6 +70,8 @@ def unit_rows(x: Tensor) -> Tensor:
 def _ordinary(dtype: torch.dtype) -> tuple[float, float]:
     """Between these norms the plain quotient keeps all digits."""
     limits = torch.finfo(dtype)
+    if dtype == torch.float16:  # whose squares are summed up in single precision
+        return 2 * limits.tiny, limits.max / 2
     return max(1e-12, math.sqrt(limits.tiny / limits.eps)), math.sqrt(limits.max) / 2
 
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aninfonce._sphere import directions
-from aninfonce.objectives._arguments import check_log_q, check_views
+from aninfonce.objectives._arguments import (
+    check_count,
+    check_flag,
+    check_has_negatives,
+    check_log_q,
+    check_views,
+)
 from aninfonce.objectives._dense import Dense
 from aninfonce.objectives._exchange import AverageGradient, Exchange, GlobalMean, Ranks, is_distributed
 from aninfonce.objectives._fused import FusedContrast, suits
 from aninfonce.objectives._gradient import transformed
 from aninfonce.objectives._negatives import InBatch, Negatives, PerAnchor, Shared
 from aninfonce.objectives._normalize import Normalize
+from aninfonce.objectives._objective import Objective
 from aninfonce.objectives._pairs import Layout
 from aninfonce.objectives._similarity import check_negatives_from, plain_similarity, similarity
 from aninfonce.objectives.hard_negatives import NegativesRule
@@ -24,7 +31,7 @@ __all__ = ["ContrastiveObjective"]
 LogQ = tuple[Tensor, Tensor]
 
 
-class ContrastiveObjective(nn.Module):
+class ContrastiveObjective(Objective):
     """A contrastive loss whose similarity is -(u-v)ᵀ Λ (u-v); subclasses say what Λ is."""
 
     def __init__(
@@ -38,14 +45,16 @@ class ContrastiveObjective(nn.Module):
         gather: bool,
     ) -> None:
         super().__init__()
-        if chunk_size is not None and chunk_size < 1:
-            raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
-        self.normalize = normalize
+        if not (hard_negatives is None or isinstance(hard_negatives, NegativesRule)):
+            raise TypeError(
+                f"hard_negatives must be a rule, such as Reweighted(beta=1.0), or None, got {hard_negatives!r}"
+            )
+        self.normalize = check_flag("normalize", normalize)
         self.negatives_from = check_negatives_from(negatives_from)
-        self.symmetric = symmetric
+        self.symmetric = check_flag("symmetric", symmetric)
         self.hard_negatives = NegativesRule() if hard_negatives is None else hard_negatives
-        self.chunk_size = chunk_size
-        self.gather = gather
+        self.chunk_size = None if chunk_size is None else check_count("chunk_size", chunk_size)
+        self.gather = check_flag("gather", gather)
 
     def _check_dim(self, dim: int) -> None:
         """Raise ValueError unless the objective is made for embeddings of `dim` dimensions."""
@@ -89,7 +98,7 @@ class ContrastiveObjective(nn.Module):
                 twice or transformed by torch.func, or a batch of gradients is passed on as one (is_grads_batched).
         """
         together = self.gather and is_distributed()
-        plainly = transformed(u, v, negatives, *self.parameters(), *self.buffers())
+        plainly = transformed()
         try:
             self._check(u, v, negatives, log_q)
             if together and plainly:
@@ -105,8 +114,8 @@ class ContrastiveObjective(nn.Module):
         with torch.autocast(u.device.type, enabled=False):
             u, v = self._promote(u), self._promote(v)
             exchange = Ranks.agree(False, u, self._settings(negatives)) if together else Exchange()
-            if negatives is None and exchange.total(len(u)) < 2:
-                raise ValueError("the batch must have at least 2 samples to have negatives, got 1; or pass negatives=")
+            if negatives is None:
+                check_has_negatives(exchange.total(len(u)), explicit=", or pass negatives=")
             concentration = self._concentration(u.shape[1], u)
             if plainly:
                 return self._compose_plainly(u, v, concentration, negatives, log_q)

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from aninfonce.objectives._gradient import refused, written_out
+from aninfonce.objectives._gradient import Reference, refused, written_out
 
 __all__ = ["AverageGradient", "Exchange", "GatherRows", "GlobalMean", "Ranks", "is_distributed"]
 
@@ -138,6 +138,11 @@ class Ranks(Exchange):
         return torch.split(x, self.sizes)[self.rank]
 
 
+def _rows_again(ctx: Any) -> Reference | None:
+    """In one process alone the rows are what they were."""
+    return None if ctx.ranks.world > 1 else lambda x: x.view_as(x)
+
+
 class GatherRows(torch.autograd.Function):
     """The rows of all ranks; the gradient of a row is the sum of what all ranks' losses say about it."""
 
@@ -149,7 +154,7 @@ class GatherRows(torch.autograd.Function):
         return ranks.gather(x)
 
     @staticmethod
-    @written_out(refused)
+    @written_out(_rows_again, arguments=1)
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """The own rows of the gradients' sum."""
         return ctx.ranks.scatter_sum(grad), None

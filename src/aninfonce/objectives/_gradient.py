@@ -24,14 +24,12 @@ __all__ = ["Reference", "refused", "transformed", "written_out"]
 Reference = Callable[..., Tensor]
 
 
-def transformed(*tensors: Tensor | None) -> bool:
-    """Whether torch.func transforms the code that runs now, or a tensor carries a tangent (forward-mode AD).
+def transformed() -> bool:
+    """Whether torch.func transforms the code that runs now, or tensors may carry tangents (forward-mode AD).
 
     Hand-written gradients know neither; the losses are composed of plain operations then.
     """
-    if torch._C._are_functorch_transforms_active():
-        return True
-    return any(x is not None and forward_ad.unpack_dual(x).tangent is not None for x in tensors)
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def _refuse_batched(grad: Tensor) -> None:

@@ -29,7 +29,7 @@ def lp_similarity(
 ) -> Float[Tensor, "*batch"]:
     """Row by row: s(a, c)."""
     difference = a - c
-    if 1 < exponent < 2 and not transformed(difference):
+    if 1 < exponent < 2 and not transformed():
         powers = cast(Tensor, _Power.apply(difference, exponent))
     else:
         powers = _power(difference, exponent)
@@ -52,7 +52,7 @@ def pairwise_lp_similarity(
     Raises:
         RuntimeError: on a second differentiation for 1 < p < 2, if two coordinates coincide, where it is infinite.
     """
-    if not transformed(a, c, concentration):
+    if not transformed():
         return cast(Tensor, _PairwiseSimilarity.apply(a, c, concentration, exponent, other))
     difference = _without_own(a[:, None] - c, torch.eye(len(a), len(c), device=a.device)[..., None] if other else None)
     return -(concentration * _power(difference, exponent)).sum(-1)

@@ -63,7 +63,7 @@ class InBatch(Negatives):
     def hardest(self, k: int, positive: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """The anchors that remain and their sums, one pair a direction."""
         exchange = self.layout.exchange
-        everyone = [GatherRows.apply(view, exchange) if exchange.world > 1 else view for view in self.views]
+        everyone = [GatherRows.apply(view, exchange) for view in self.views]
         total = len(everyone[U])
         index = exchange.own(torch.arange(total, device=positive.device))
         for view in self.layout.anchors:

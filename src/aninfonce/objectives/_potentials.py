@@ -24,14 +24,14 @@ __all__ = ["distance_power", "log_mean_potential"]
 
 def distance_power(difference: Float[Tensor, "n dim"], exponent: float) -> Float[Tensor, " n"]:
     """|d|^α for every row d."""
-    if transformed(difference):
+    if transformed():
         return _plain_power(difference, exponent)
     return cast(Tensor, _Written.apply(difference, exponent, _norm_power, _curved_power))
 
 
 def log_mean_potential(u: Float[Tensor, "n dim"], scale: float) -> Float[Tensor, ""]:
     """log of the mean of e^{-t|u_i - u_j|²} over all pairs of different rows."""
-    if transformed(u):
+    if transformed():
         first, second = torch.triu_indices(len(u), len(u), 1, device=u.device)
         potential = -scale * (u[first] - u[second]).square().sum(1)
         return potential.logsumexp(0) - math.log(len(potential))

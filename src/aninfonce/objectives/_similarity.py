@@ -26,7 +26,9 @@ NegativesFrom = Literal["positives", "anchors", "both"]
 
 
 def check_negatives_from(name: str) -> NegativesFrom:
-    """Return `name` as one of the three choices of in-batch negatives, or raise ValueError."""
+    """Return `name` as one of the three choices of in-batch negatives, or raise ValueError (TypeError for no text)."""
+    if not isinstance(name, str):
+        raise TypeError(f"negatives_from must be one of {', '.join(get_args(NegativesFrom))}, got {name!r}")
     known = nearest_name("choice of negatives (negatives_from)", name, get_args(NegativesFrom))
     return known  # type: ignore[return-value]  # nearest_name returned one of the literals
 
