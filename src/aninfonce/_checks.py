@@ -47,8 +47,8 @@ def check_finite(name: str, x: Tensor) -> None:
     Raises:
         ValueError: if one is NaN or infinite; says how many are and in which row the first one stands.
     """
-    # A compiled graph cannot branch on data; there the caller sees the NaN in the loss itself.
-    if torch.compiler.is_compiling():
+    # A graph that is compiled or transformed cannot branch on data; there the caller sees the NaN in the loss itself.
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return
     # The sum is finite unless an entry is not (or it overflows): one cheap pass decides the usual case.
     if math.isfinite(x.detach().sum().item()):

@@ -186,7 +186,7 @@ def make_optimizers(model: RecoveryModel, recipe: Recipe) -> list[torch.optim.Op
     groups = [
         {"params": [layer.bias for layer in layers], "lr": recipe.rate_biases},
         {"params": [model.encoder.skew], "lr": recipe.rate_rotation},
-        {"params": list(model.objective.parameters()), "lr": recipe.rate_concentration},
+        *model.objective.param_groups(recipe.rate_concentration),
     ]
     matrices = [model.encoder.skip, *(layer.weight for layer in layers)]
     # Two Newton–Schulz steps do here; more of them cost time and change nothing.

@@ -2,14 +2,81 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from aninfonce._checks import check_embeddings, check_finite, check_same_shape
 
-__all__ = ["check_log_q", "check_views", "initial_concentration"]
+__all__ = [
+    "check_count",
+    "check_flag",
+    "check_has_negatives",
+    "check_log_q",
+    "check_number",
+    "check_views",
+    "initial_concentration",
+    "numbers",
+]
+
+
+def check_flag(name: str, x: object) -> bool:
+    """Return `x` if it is True or False, or raise TypeError: "none" would be true, too."""
+    if not isinstance(x, bool):
+        raise TypeError(f"{name} must be True or False, got {x!r}")
+    return x
+
+
+def check_number(name: str, x: object) -> float:
+    """Return a real number (of Python, NumPy, or a tensor without dimensions) as a float, or raise TypeError."""
+    if isinstance(x, Tensor) and x.ndim == 0 and x.dtype != torch.bool and not x.is_complex():
+        return float(x.detach())
+    if isinstance(x, bool) or not isinstance(x, Real):
+        raise TypeError(f"{name} must be a number, got {x!r}")
+    return float(x)
+
+
+def check_count(name: str, x: Any, least: int = 1) -> int:
+    """Return a whole number that is at least `least`; raise TypeError or ValueError otherwise."""
+    if isinstance(x, bool) or not hasattr(type(x), "__index__") or isinstance(x, Tensor):
+        raise TypeError(f"{name} must be an integer, got {x!r}")
+    count = operator.index(x)
+    if count < least:
+        raise ValueError(f"{name} must be at least {least}, got {count}")
+    return count
+
+
+def check_has_negatives(rows: int, *, explicit: str = "") -> None:
+    """Raise ValueError unless the batch has two rows, of which each can be the other's negative.
+
+    `explicit` names what else the loss takes.
+    """
+    if rows < 2:
+        raise ValueError(
+            f"the batch must have at least 2 samples to have negatives, got {rows}: set drop_last=True in the "
+            f"DataLoader if this is what is left for its last batch{explicit}"
+        )
+
+
+def numbers(name: str, x: object) -> Tensor:
+    """A number, or a sequence, array or tensor of numbers, in double precision on the CPU.
+
+    Raises:
+        TypeError: if it is something else.
+    """
+    try:
+        values = x.detach() if isinstance(x, Tensor) else torch.as_tensor(x, device="cpu")
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} must be a number or a sequence of numbers, got {x!r}") from error
+    if values.dtype == torch.bool or values.is_complex():
+        raise TypeError(f"{name} must be a number or a sequence of numbers, got {x!r}")
+    # From the Python numbers themselves: torch would have rounded them to its default dtype.
+    exact = values.cpu() if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.float64, device="cpu")
+    return exact.to(torch.float64, copy=True)
 
 
 def check_views(u: Tensor, v: Tensor, negatives: Tensor | None) -> None:
@@ -65,25 +132,27 @@ def check_log_q(batch: int, negatives: Tensor | None, log_q: tuple[Tensor, Tenso
     check_finite("log_q of the negatives", rest)
 
 
-def initial_concentration(init: float | Sequence[float] | Tensor, dim: int | None, *, signed: bool = False) -> Tensor:
-    """The initial concentration: shape (dim,), or () if `dim` is None.
+def initial_concentration(
+    init: float | Sequence[float] | Tensor, dim: int | None, *, signed: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The initial concentration, in torch's default dtype and exactly: shape (dim,), or () if `dim` is None.
 
     Raises:
-        ValueError: if `dim` is below 1, `init` has another shape than () or (dim,), is not finite, or is not positive
-            while `signed` is false.
+        TypeError: if `init` is not made of numbers.
+        ValueError: if `init` has another shape than () or (dim,), is not finite, or is not positive while `signed` is
+            false.
     """
-    initial = torch.as_tensor(init, dtype=torch.get_default_dtype()).detach().clone()
+    exact = numbers("init", init)
     if dim is None:
-        if initial.ndim:
-            raise ValueError(f"init must be a number unless dim is given, got shape {tuple(initial.shape)}")
-    elif dim < 1:
-        raise ValueError(f"dim must be at least 1, got {dim}")
-    elif initial.ndim == 0:
-        initial = initial.repeat(dim)
-    elif initial.shape != (dim,):
-        raise ValueError(f"init must be a number or have shape ({dim},), got shape {tuple(initial.shape)}")
+        if exact.ndim:
+            raise ValueError(f"init must be a number unless dim is given, got shape {tuple(exact.shape)}")
+    elif exact.ndim == 0:
+        exact = exact.repeat(dim)
+    elif exact.shape != (dim,):
+        raise ValueError(f"init must be a number or have shape ({dim},), got shape {tuple(exact.shape)}")
+    initial = exact.to(torch.get_default_dtype())
     check_finite("init", initial)
     if not signed and not bool((initial > 0).all()):
         hint = "" if dim is None else "; signed=True trains a concentration that may be negative"
         raise ValueError(f"init must be positive, got a smallest entry of {initial.min().item():g}{hint}")
-    return initial
+    return initial, exact

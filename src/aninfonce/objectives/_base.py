@@ -5,15 +5,25 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from aninfonce.objectives._arguments import check_log_q, check_views
+from aninfonce._sphere import directions
+from aninfonce.objectives._arguments import (
+    check_count,
+    check_flag,
+    check_has_negatives,
+    check_log_q,
+    check_views,
+)
+from aninfonce.objectives._dense import Dense
 from aninfonce.objectives._exchange import AverageGradient, Exchange, GlobalMean, Ranks, is_distributed
 from aninfonce.objectives._fused import FusedContrast, suits
+from aninfonce.objectives._gradient import transformed
 from aninfonce.objectives._negatives import InBatch, Negatives, PerAnchor, Shared
 from aninfonce.objectives._normalize import Normalize
+from aninfonce.objectives._objective import Objective
 from aninfonce.objectives._pairs import Layout
-from aninfonce.objectives._similarity import check_negatives_from, similarity
+from aninfonce.objectives._similarity import check_negatives_from, plain_similarity, similarity
 from aninfonce.objectives.hard_negatives import NegativesRule
 
 __all__ = ["ContrastiveObjective"]
@@ -21,7 +31,7 @@ __all__ = ["ContrastiveObjective"]
 LogQ = tuple[Tensor, Tensor]
 
 
-class ContrastiveObjective(nn.Module):
+class ContrastiveObjective(Objective):
     """A contrastive loss whose similarity is -(u-v)ᵀ Λ (u-v); subclasses say what Λ is."""
 
     def __init__(
@@ -35,14 +45,16 @@ class ContrastiveObjective(nn.Module):
         gather: bool,
     ) -> None:
         super().__init__()
-        if chunk_size is not None and chunk_size < 1:
-            raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
-        self.normalize = normalize
+        if not (hard_negatives is None or isinstance(hard_negatives, NegativesRule)):
+            raise TypeError(
+                f"hard_negatives must be a rule, such as Reweighted(beta=1.0), or None, got {hard_negatives!r}"
+            )
+        self.normalize = check_flag("normalize", normalize)
         self.negatives_from = check_negatives_from(negatives_from)
-        self.symmetric = symmetric
+        self.symmetric = check_flag("symmetric", symmetric)
         self.hard_negatives = NegativesRule() if hard_negatives is None else hard_negatives
-        self.chunk_size = chunk_size
-        self.gather = gather
+        self.chunk_size = None if chunk_size is None else check_count("chunk_size", chunk_size)
+        self.gather = check_flag("gather", gather)
 
     def _check_dim(self, dim: int) -> None:
         """Raise ValueError unless the objective is made for embeddings of `dim` dimensions."""
@@ -56,8 +68,9 @@ class ContrastiveObjective(nn.Module):
     def forward(self, u: Tensor, v: Tensor, negatives: Tensor | None = None, log_q: LogQ | None = None) -> Tensor:
         """The mean loss of the batch, in nats.
 
-        Differentiable once (a second differentiation raises RuntimeError). Memory O(batch · dim). Under torch.compile
-        the loss runs as it is, between the compiled parts.
+        Differentiable to any order, with memory O(batch · dim) at each. Under the transforms of torch.func and in
+        forward-mode differentiation all similarities are held at once. Under torch.compile the loss runs as it is,
+        between the compiled parts.
 
         With torch.distributed up and `gather`, every process passes its own rows (not necessarily equally many) and
         gets the loss of the global batch; gradients are scaled such that their average over the processes, which
@@ -81,12 +94,19 @@ class ContrastiveObjective(nn.Module):
             TypeError: if an argument is not a floating-point tensor, or dtypes differ.
             ValueError: if shapes or devices do not fit, an entry is NaN or infinite, the batch has one row and no
                 explicit negatives, or dimensions, dtypes or settings differ between the processes.
-            RuntimeError: if another process refused its batch.
+            RuntimeError: if another process refused its batch; if the loss of several processes is differentiated
+                twice or transformed by torch.func, or a batch of gradients is passed on as one (is_grads_batched).
         """
         together = self.gather and is_distributed()
+        plainly = transformed()
         try:
             self._check(u, v, negatives, log_q)
-        except (TypeError, ValueError):
+            if together and plainly:
+                raise RuntimeError(
+                    "torch.func's transforms and forward-mode differentiation do not reach other processes: use "
+                    "gather=False"
+                )
+        except (TypeError, ValueError, RuntimeError):
             if together:
                 Ranks.agree(True, None, "")
             raise
@@ -94,9 +114,11 @@ class ContrastiveObjective(nn.Module):
         with torch.autocast(u.device.type, enabled=False):
             u, v = self._promote(u), self._promote(v)
             exchange = Ranks.agree(False, u, self._settings(negatives)) if together else Exchange()
-            if negatives is None and exchange.total(len(u)) < 2:
-                raise ValueError("the batch must have at least 2 samples to have negatives, got 1; or pass negatives=")
+            if negatives is None:
+                check_has_negatives(exchange.total(len(u)), explicit=", or pass negatives=")
             concentration = self._concentration(u.shape[1], u)
+            if plainly:
+                return self._compose_plainly(u, v, concentration, negatives, log_q)
             if negatives is None and not together and self._plain and suits(len(u), concentration):
                 return cast(Tensor, FusedContrast.apply(u, v, concentration, self.negatives_from, self.symmetric))
             return self._compose(self._project(u), self._project(v), concentration, negatives, log_q, exchange)
@@ -131,9 +153,31 @@ class ContrastiveObjective(nn.Module):
         else:
             rest = self._explicit(u, negatives, concentration, log_q)
             positive = positive if log_q is None else positive - log_q[0].to(positive)
+        return self._mean_loss(rest, positive, exchange)
+
+    def _compose_plainly(
+        self, u: Tensor, v: Tensor, concentration: Tensor, negatives: Tensor | None, log_q: LogQ | None
+    ) -> Tensor:
+        """The same in one process, of operations that every transform knows."""
+        if self.normalize:
+            u, v = directions(u), directions(v)
+        concentration = self.hard_negatives.score_concentration(concentration)
+        positive = plain_similarity(u, v, concentration)
+        if negatives is None:
+            rest = Dense.in_batch(u, v, concentration, self.negatives_from, self.symmetric)
+        else:
+            negatives = self._promote(negatives)
+            negatives = directions(negatives) if self.normalize else negatives
+            offsets = None
+            if log_q is not None:
+                positive, offsets = positive - log_q[0].to(positive), -log_q[1].detach().to(u)
+            rest = Dense.explicit(u, negatives, concentration, offsets)
+        return self._mean_loss(rest, positive, Exchange())
+
+    def _mean_loss(self, rest: Negatives, positive: Tensor, exchange: Exchange) -> Tensor:
         losses = self.hard_negatives.losses(rest, positive)
-        directions = losses if isinstance(losses, list) else [losses.flatten()]
-        means = [self._mean(direction, exchange) for direction in directions]
+        ways = losses if isinstance(losses, list) else [losses.flatten()]
+        means = [self._mean(way, exchange) for way in ways]
         return means[0] if len(means) == 1 else torch.stack(means).mean()
 
     @staticmethod

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from aninfonce.objectives._gradient import written_out
+from aninfonce.objectives._gradient import Reference, refused, written_out
 
 __all__ = ["AverageGradient", "Exchange", "GatherRows", "GlobalMean", "Ranks", "is_distributed"]
 
@@ -138,6 +138,11 @@ class Ranks(Exchange):
         return torch.split(x, self.sizes)[self.rank]
 
 
+def _rows_again(ctx: Any) -> Reference | None:
+    """In one process alone the rows are what they were."""
+    return None if ctx.ranks.world > 1 else lambda x: x.view_as(x)
+
+
 class GatherRows(torch.autograd.Function):
     """The rows of all ranks; the gradient of a row is the sum of what all ranks' losses say about it."""
 
@@ -145,10 +150,11 @@ class GatherRows(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, ranks: Exchange) -> Tensor:
         """The rows of all ranks, in the order of the ranks."""
         ctx.ranks = ranks
+        ctx.save_for_backward(x)
         return ranks.gather(x)
 
     @staticmethod
-    @written_out
+    @written_out(_rows_again, arguments=1)
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """The own rows of the gradients' sum."""
         return ctx.ranks.scatter_sum(grad), None
@@ -167,15 +173,15 @@ class GlobalMean(torch.autograd.Function):
         total, count = ranks.sum(torch.stack([x.sum(), x.new_tensor(float(len(x)))]))
         count = count.clamp_min(1)
         ctx.rows = len(x)
-        ctx.save_for_backward(ranks.world / count)
+        ctx.save_for_backward(ranks.world / count, x)
         mean: Tensor = total / count
         return mean
 
     @staticmethod
-    @written_out
+    @written_out(refused)
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """The own rows' share."""
-        (scale,) = ctx.saved_tensors
+        scale, _ = ctx.saved_tensors
         return (grad * scale).expand(int(ctx.rows)), None
 
 
@@ -190,10 +196,11 @@ class AverageGradient(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, ranks: Ranks) -> Tensor:
         """`x` itself."""
         ctx.ranks = ranks
+        ctx.save_for_backward(x)
         return x.view_as(x)
 
     @staticmethod
-    @written_out
+    @written_out(refused)
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """The mean over the ranks."""
         return ctx.ranks.sum(grad) / ctx.ranks.world, None

@@ -16,10 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from aninfonce._sphere import directions, directions_and_norms
 from aninfonce._typing import Float
-from aninfonce.objectives._gradient import written_out
-from aninfonce.objectives._normalize import SMALLEST_NORM
-from aninfonce.objectives._similarity import LARGEST_EXPONENT, NegativesFrom
+from aninfonce.objectives._exchange import Exchange
+from aninfonce.objectives._gradient import Reference, written_out
+from aninfonce.objectives._log_sums import log_sums
+from aninfonce.objectives._pairs import Layout, U, V
+from aninfonce.objectives._similarity import LARGEST_EXPONENT, NegativesFrom, plain_similarity
 
 __all__ = ["FusedContrast", "suits"]
 
@@ -41,8 +44,22 @@ def _kernel(a: Tensor, c: Tensor, qa: Tensor, qc: Tensor, scaled: Tensor) -> Ten
     return s.sub_(qa[:, None]).exp2_().fill_diagonal_(0)
 
 
+def _again(ctx: Any) -> Reference:
+    """The same loss from its parts."""
+    sums = ctx.saved_tensors[10]
+    layout = Layout.in_batch(ctx.negatives_from, len(sums) == 2, None, Exchange())
+    log_r = {view: sums.log() for view, sums in zip((U, V), sums, strict=False)}
+
+    def loss(u: Tensor, v: Tensor, concentration: Tensor) -> Tensor:
+        u, v = directions(u), directions(v)
+        rest = log_sums(u, v, concentration, layout, log_r, 1.0)
+        return F.softplus(rest - plain_similarity(u, v, concentration)).mean()
+
+    return loss
+
+
 class FusedContrast(torch.autograd.Function):
-    """The mean loss of embeddings u, v that it projects onto the sphere; differentiable once, in u, v and Λ."""
+    """The mean loss of embeddings u, v that it projects onto the sphere; differentiable in u, v and Λ."""
 
     @staticmethod
     def forward(
@@ -54,8 +71,8 @@ class FusedContrast(torch.autograd.Function):
         symmetric: bool,
     ) -> Float[Tensor, ""]:
         """A scalar; for arguments that `suits` accepts."""
-        norms = [torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min_(SMALLEST_NORM) for x in (u, v)]
-        y, z = u / norms[0], v / norms[1]
+        arguments = (u, v, concentration)
+        (y, norm_a), (z, norm_b) = directions_and_norms(u), directions_and_norms(v)
         concentration = concentration.contiguous()  # a single number, expanded, would be slow to multiply with
         difference = y - z
         distance = (difference * difference).mv(concentration)
@@ -73,14 +90,17 @@ class FusedContrast(torch.autograd.Function):
             sums.append(_total(across, within_b, 0))
         r = torch.stack(sums)
         logits = r.log().add_(distance)
-        ctx.save_for_backward(a, b, y, z, *norms, difference, concentration, r, logits, across, within_a, within_b)
+        ctx.negatives_from = negatives_from
+        kernels = (across, within_a, within_b)
+        ctx.save_for_backward(*arguments, a, b, y, z, norm_a, norm_b, difference, r, logits, *kernels)
         return F.softplus(logits).mean()
 
     @staticmethod
-    @written_out
+    @written_out(_again, arguments=3)
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of u, v and Λ."""
-        a, b, y, z, norm_a, norm_b, difference, concentration, r, logits, across, within_a, within_b = ctx.saved_tensors
+        _, _, concentration, a, b, y, z, norm_a, norm_b, difference, r, logits, *kernels = ctx.saved_tensors
+        across, within_a, within_b = kernels
         q = logits.sigmoid().mul_(grad / logits.numel())
         weights = q / r
         pull = q.sum(0)[:, None] * difference

@@ -31,7 +31,10 @@ class Negatives(ABC):
 
     @abstractmethod
     def log_sums(self, power: float = 1.0) -> Tensor:
-        """log Σ_j e^{power · s_ij} for every anchor, shape (directions, batch)."""
+        """log Σ_j e^{power · s_ij} for every anchor, shape (directions, batch).
+
+        To derivatives beyond the first, e^{(power - 1) s_ij} is a constant weight of the pair.
+        """
 
     @abstractmethod
     def hardest(self, k: int, positive: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -55,7 +58,7 @@ class InBatch(Negatives):
     def log_sums(self, power: float = 1.0) -> Tensor:
         """log r of the anchors u and, where they are anchors too, v."""
         concentration = self.concentration if power == 1 else power * self.concentration
-        return cast(Tensor, LogNegatives.apply(*self.views, concentration, self.layout))
+        return cast(Tensor, LogNegatives.apply(*self.views, concentration, self.layout, power))
 
     def hardest(self, k: int, positive: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """The anchors that remain and their sums, one pair a direction."""
@@ -88,7 +91,7 @@ class Shared(Negatives):
     def log_sums(self, power: float = 1.0) -> Tensor:
         """log r of the anchors u."""
         layout = Layout.explicit(self.chunk)
-        return cast(Tensor, LogNegatives.apply(self.u, self.negatives, power * self.concentration, layout))
+        return cast(Tensor, LogNegatives.apply(self.u, self.negatives, power * self.concentration, layout, power))
 
     def hardest(self, k: int, positive: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """The anchors that remain and their sums."""
@@ -113,7 +116,7 @@ class PerAnchor(Negatives):
     def log_sums(self, power: float = 1.0) -> Tensor:
         """log r of the anchors u."""
         offsets = None if self.offsets is None else power * self.offsets
-        log_r = LogOwnNegatives.apply(self.u, self.negatives, power * self.concentration, offsets, self.chunk)
+        log_r = LogOwnNegatives.apply(self.u, self.negatives, power * self.concentration, offsets, self.chunk, power)
         return cast(Tensor, log_r)[None]
 
     def hardest(self, k: int, positive: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

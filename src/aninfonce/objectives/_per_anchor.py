@@ -13,15 +13,27 @@ import torch
 from torch import Tensor
 
 from aninfonce._typing import Float
-from aninfonce.objectives._gradient import written_out
+from aninfonce.objectives._gradient import Reference, written_out
+from aninfonce.objectives._log_sums import own_log_sums
 
 __all__ = ["LogOwnNegatives"]
 
 NUMBERS_AT_ONCE = 1 << 20  # 4 MB in float32
 
 
+def _again(ctx: Any) -> Reference:
+    """log r as a function that can be differentiated again."""
+    offsets, rows, power = ctx.saved_tensors[3], ctx.rows, ctx.power
+    return lambda anchors, negatives, concentration: own_log_sums(
+        anchors, negatives, concentration, offsets, rows, power
+    )
+
+
 class LogOwnNegatives(torch.autograd.Function):
-    """log r_i = log Σ_j e^{s(a_i, c_ij) + b_ij}; differentiable once, in a, c and Λ (not in the offsets b)."""
+    """log r_i = log Σ_j e^{s(a_i, c_ij) + b_ij}; differentiable in a, c and Λ (not in the offsets b).
+
+    Where Λ is a multiple of that of the similarity, `power`, further derivatives are those of `_log_sums`.
+    """
 
     @staticmethod
     def forward(
@@ -31,8 +43,10 @@ class LogOwnNegatives(torch.autograd.Function):
         concentration: Float[Tensor, " dim"],
         offsets: Float[Tensor, "batch n"] | None,
         chunk: int | None,
+        power: float = 1.0,
     ) -> Float[Tensor, " batch"]:
         """Shape (batch,); `chunk` anchors at a time, chosen by itself if None."""
+        ctx.power = power
         ctx.rows = chunk or max(1, NUMBERS_AT_ONCE // (negatives.shape[1] * negatives.shape[2]))
         log_r = anchors.new_empty(len(anchors))
         for start in range(0, len(anchors), ctx.rows):
@@ -43,7 +57,7 @@ class LogOwnNegatives(torch.autograd.Function):
         return log_r
 
     @staticmethod
-    @written_out
+    @written_out(_again, arguments=3)
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of the anchors, the negatives and Λ."""
         anchors, negatives, concentration, offsets, log_r = ctx.saved_tensors
@@ -61,7 +75,7 @@ class LogOwnNegatives(torch.autograd.Function):
             if grad_negatives is not None:
                 torch.mul(difference, weights[..., None] * (2 * concentration), out=grad_negatives[rows])
             grad_concentration -= torch.einsum("bn,bnd,bnd->d", weights, difference, difference)
-        return grad_anchors, grad_negatives, grad_concentration, None, None
+        return grad_anchors, grad_negatives, grad_concentration, None, None, None
 
 
 def _similarities(difference: Tensor, concentration: Tensor, offsets: Tensor | None, rows: slice) -> Tensor:

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from aninfonce._checks import nearest_name
 from aninfonce._typing import Float
-from aninfonce.objectives._gradient import written_out
+from aninfonce.objectives._gradient import Reference, written_out
 
-__all__ = ["LARGEST_EXPONENT", "NegativesFrom", "check_negatives_from", "similarity"]
+__all__ = ["LARGEST_EXPONENT", "NegativesFrom", "check_negatives_from", "pairwise_similarity", "plain_similarity", "similarity"]
 
 # e^-60 is 1e-26: plain sums of e^s down to there keep all digits of float32, whose smallest normal number is 1e-38.
 LARGEST_EXPONENT = 60.0
@@ -26,9 +26,31 @@ NegativesFrom = Literal["positives", "anchors", "both"]
 
 
 def check_negatives_from(name: str) -> NegativesFrom:
-    """Return `name` as one of the three choices of in-batch negatives, or raise ValueError."""
+    """Return `name` as one of the three choices of in-batch negatives, or raise ValueError (TypeError for no text)."""
+    if not isinstance(name, str):
+        raise TypeError(f"negatives_from must be one of {', '.join(get_args(NegativesFrom))}, got {name!r}")
     known = nearest_name("choice of negatives (negatives_from)", name, get_args(NegativesFrom))
     return known  # type: ignore[return-value]  # nearest_name returned one of the literals
+
+
+def plain_similarity(a: Tensor, c: Tensor, concentration: Tensor) -> Tensor:
+    """Row by row, of plain operations."""
+    return -((a - c).square() * concentration).sum(-1)
+
+
+def pairwise_similarity(
+    a: Float[Tensor, "n dim"], c: Float[Tensor, "m dim"], concentration: Float[Tensor, " dim"]
+) -> Float[Tensor, "n m"]:
+    """Every row of `a` against every row of `c`, of plain operations."""
+    # Distances do not change under a common shift; the products lose fewer digits around the mean.
+    center = c.detach().mean(0)
+    a, c = a - center, c - center
+    weighted = a * concentration
+    return 2 * weighted @ c.T - (weighted * a).sum(1)[:, None] - (c * c) @ concentration
+
+
+def _again(ctx: Any) -> Reference:
+    return plain_similarity
 
 
 class _Similarity(torch.autograd.Function):
@@ -37,13 +59,13 @@ class _Similarity(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, c: Tensor, concentration: Tensor) -> Tensor:
         difference = a - c
-        ctx.save_for_backward(difference, concentration)
+        ctx.save_for_backward(a, c, concentration, difference)
         return (difference * difference).mv(concentration).neg_()
 
     @staticmethod
-    @written_out
+    @written_out(_again, arguments=3)
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        difference, concentration = ctx.saved_tensors
+        _, _, concentration, difference = ctx.saved_tensors
         force = difference * grad[:, None]
         rates = -(force * difference).sum(0) if ctx.needs_input_grad[2] else None
         force *= -2 * concentration
@@ -53,5 +75,5 @@ class _Similarity(torch.autograd.Function):
 def similarity(
     a: Float[Tensor, "batch dim"], c: Float[Tensor, "batch dim"], concentration: Float[Tensor, " dim"]
 ) -> Float[Tensor, " batch"]:
-    """Row by row: s(a, c) = -Σ_k Λ_k (a_k - c_k)²; differentiable once."""
+    """Row by row: s(a, c) = -Σ_k Λ_k (a_k - c_k)²; with its gradient written out."""
     return cast(Tensor, _Similarity.apply(a, c, concentration))

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from aninfonce._typing import Float
-from aninfonce.objectives._gradient import written_out
+from aninfonce.objectives._gradient import Reference, written_out
+from aninfonce.objectives._log_sums import log_sums
 from aninfonce.objectives._pairs import Block, Layout, Pairs, U, V
 from aninfonce.objectives._similarity import LARGEST_EXPONENT
 
@@ -137,8 +138,21 @@ class ScaledSums:
         return weights
 
 
+def _again(ctx: Any) -> Reference | None:
+    """log r as a function that can be differentiated again, unless its samples come from several processes."""
+    layout, power = ctx.pairs.layout, ctx.power
+    if layout.exchange.world > 1:
+        return None
+    saved = [math.log(2) * x for x in ctx.saved_tensors[3:]]
+    log_r = dict(zip(layout.anchors, saved, strict=True))
+    return lambda u, v, concentration: log_sums(u, v, concentration, layout, log_r, power)
+
+
 class LogNegatives(torch.autograd.Function):
-    """log r of the anchors, one row a sample, for one or both views; differentiable once, in u, v and Λ."""
+    """log r of the anchors, one row a sample, for one or both views; differentiable in u, v and Λ.
+
+    Where Λ is a multiple of that of the similarity, `power`, further derivatives are those of `_log_sums`.
+    """
 
     @staticmethod
     def forward(
@@ -147,12 +161,14 @@ class LogNegatives(torch.autograd.Function):
         v: Float[Tensor, "m dim"],
         concentration: Float[Tensor, " dim"],
         layout: Layout,
+        power: float = 1.0,
     ) -> Float[Tensor, "views n"]:
         """log r, one row for every view of `layout.anchors`, for this process's samples.
 
         The other processes' samples are fetched by the layout's exchange.
         """
         exchange = layout.exchange
+        arguments = (u, v, concentration)
         if exchange.world > 1:
             u, v = exchange.gather(torch.stack([u, v], 1)).unbind(1)
         pairs = Pairs((u, v), concentration, layout)
@@ -160,17 +176,17 @@ class LogNegatives(torch.autograd.Function):
         for block in pairs.blocks():
             collect.add(block, collect.prepare(block))
         log_r = collect.finish(pairs)
-        ctx.pairs, ctx.form = pairs, type(collect)
-        ctx.save_for_backward(concentration, *log_r.values())
+        ctx.pairs, ctx.form, ctx.power = pairs, type(collect), power
+        ctx.save_for_backward(*arguments, *log_r.values())
         return torch.stack([exchange.own(log_r[view]) for view in layout.anchors]).mul_(math.log(2))
 
     @staticmethod
-    @written_out
+    @written_out(_again, arguments=3)
     def backward(ctx: Any, grads: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of u, v and Λ."""
         pairs: Pairs = ctx.pairs
         layout = pairs.layout
-        concentration, *saved = ctx.saved_tensors
+        _, _, concentration, *saved = ctx.saved_tensors
         log_r = dict(zip(layout.anchors, saved, strict=True))
         everyone = layout.exchange.gather(grads.T.contiguous()).T.contiguous()
         weights_of = dict(zip(layout.anchors, everyone, strict=True))
@@ -199,4 +215,4 @@ class LogNegatives(torch.autograd.Function):
                 rates += (sample * force).sum(0)
             if ctx.needs_input_grad[view]:
                 results[view] = layout.exchange.scatter_sum(force.mul_(2 * concentration))
-        return *results, rates if needs_concentration else None, None
+        return *results, rates if needs_concentration else None, None, None

@@ -5,30 +5,29 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from aninfonce._checks import check_embeddings, check_same_shape
+from aninfonce._sphere import unit_rows
 from aninfonce._typing import Float
+from aninfonce.objectives._arguments import check_flag, check_has_negatives, check_number
+from aninfonce.objectives._objective import Objective
+from aninfonce.objectives._potentials import distance_power, log_mean_potential
 
 __all__ = ["AlignmentUniformity", "mean_alignment", "mean_uniformity"]
 
 
 def mean_alignment(u: Float[Tensor, "batch dim"], v: Float[Tensor, "batch dim"], exponent: float) -> Float[Tensor, ""]:
     """The mean of |u_i - v_i|^α, row by row."""
-    distance = torch.linalg.vector_norm(u - v, dim=1)
-    mean: Tensor = (distance**exponent).mean()
-    return mean
+    return distance_power(u - v, exponent).mean()
 
 
 def mean_uniformity(u: Float[Tensor, "batch dim"], scale: float) -> Float[Tensor, ""]:
     """The log of the mean of e^{-t|u_i - u_j|²} over all pairs of different rows."""
-    # Distances of the rows themselves, not products of them: near rows keep their digits, equal rows have no gradient.
-    potential = -scale * F.pdist(u) ** 2
-    return potential.logsumexp(0) - math.log(len(potential))
+    return log_mean_potential(u, scale)
 
 
-class AlignmentUniformity(nn.Module):
+class AlignmentUniformity(Objective):
     """The loss E|u - v|^α + w · log E_{i≠j} e^{-t|u_i - u_j|²}, the second term averaged over the two views.
 
     The first term wants positives close, the second the embeddings spread uniformly over the sphere. Together they are
@@ -47,6 +46,7 @@ class AlignmentUniformity(nn.Module):
             embeddings to infinity.
 
     Raises:
+        TypeError: if an option is of another type.
         ValueError: if a number is out of range or not finite.
 
     See also: `InfoNCE`, `aninfonce.metrics.alignment`, `aninfonce.metrics.uniformity`.
@@ -68,19 +68,20 @@ class AlignmentUniformity(nn.Module):
         alignment_exponent: float = 2.0,
         uniformity_scale: float = 2.0,
         uniformity_weight: float = 1.0,
+        *,
         normalize: bool = True,
     ) -> None:
         super().__init__()
+        self.alignment_exponent = check_number("alignment_exponent", alignment_exponent)
+        self.uniformity_scale = check_number("uniformity_scale", uniformity_scale)
+        self.uniformity_weight = check_number("uniformity_weight", uniformity_weight)
+        self.normalize = check_flag("normalize", normalize)
         if not 1 <= alignment_exponent < math.inf:
             raise ValueError(f"alignment_exponent must be at least 1 and finite, got {alignment_exponent}")
         if not 0 < uniformity_scale < math.inf:
             raise ValueError(f"uniformity_scale must be positive and finite, got {uniformity_scale}")
         if not 0 <= uniformity_weight < math.inf:
             raise ValueError(f"uniformity_weight must be at least 0 and finite, got {uniformity_weight}")
-        self.alignment_exponent = alignment_exponent
-        self.uniformity_scale = uniformity_scale
-        self.uniformity_weight = uniformity_weight
-        self.normalize = normalize
 
     def forward(self, u: Tensor, v: Tensor) -> Tensor:
         """The loss of the batch.
@@ -95,13 +96,15 @@ class AlignmentUniformity(nn.Module):
         Raises:
             TypeError: if an argument is not a floating-point tensor, or dtypes differ.
             ValueError: if shapes or devices do not fit, an entry is NaN or infinite, or the batch has one row.
+            RuntimeError: on a second differentiation for α < 2, if two views coincide, where it is infinite.
         """
-        u, v = check_embeddings("u", u, min_rows=2), check_embeddings("v", v)
+        u, v = check_embeddings("u", u), check_embeddings("v", v)
         check_same_shape("u", u, "v", v)
         if v.device != u.device:
             raise ValueError(f"all embeddings must be on one device, got {u.device} and {v.device}")
         if v.dtype != u.dtype:
             raise TypeError(f"all embeddings must have one dtype, got {u.dtype} and {v.dtype}")
+        check_has_negatives(len(u))
         # Half precision has too few digits for small distances.
         with torch.autocast(u.device.type, enabled=False):
             u, v = self._prepare(u), self._prepare(v)
@@ -110,7 +113,7 @@ class AlignmentUniformity(nn.Module):
 
     def _prepare(self, x: Tensor) -> Tensor:
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        return F.normalize(x, dim=-1) if self.normalize else x
+        return unit_rows(x) if self.normalize else x
 
     def extra_repr(self) -> str:
         """The settings, for `print(loss)`."""

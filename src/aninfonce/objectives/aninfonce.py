@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from aninfonce.objectives._arguments import initial_concentration
+from aninfonce.objectives._arguments import check_count, check_flag, initial_concentration
 from aninfonce.objectives._base import ContrastiveObjective
 from aninfonce.objectives.hard_negatives import NegativesRule
 
@@ -22,6 +23,8 @@ class AnInfoNCE(ContrastiveObjective):
     2Λ); the paper's public code has one, so its "25" is Λ = 12.5 here.
 
     Λ̂ moves with its own learning rate: on real images it needs about 0.1 to 0.3 with Adam, far more than the network.
+    And weight decay, which acts on its logarithm, would pull it to 1. `loss.param_groups(lr=0.1)` is the group to give
+    the optimiser.
 
     Arguments:
         dim: the number of embedding dimensions, at least 1.
@@ -40,6 +43,7 @@ class AnInfoNCE(ContrastiveObjective):
         gather: with torch.distributed up, contrast with the samples of all processes.
 
     Raises:
+        TypeError: if an option is of another type.
         ValueError: if `dim` is below 1, `init` has another length than `dim`, is not finite, or is not positive while
             `signed` is false; `chunk_size` is below 1, or `negatives_from` is unknown.
 
@@ -63,8 +67,8 @@ class AnInfoNCE(ContrastiveObjective):
         self,
         dim: int,
         init: float | Sequence[float] | Tensor = 5.0,
-        normalize: bool = True,
         *,
+        normalize: bool = True,
         signed: bool = False,
         negatives_from: str = "positives",
         symmetric: bool = True,
@@ -80,20 +84,50 @@ class AnInfoNCE(ContrastiveObjective):
             chunk_size=chunk_size,
             gather=gather,
         )
-        initial = initial_concentration(init, dim, signed=signed)
-        self.dim = dim
-        self.signed = signed
-        self.raw_concentration = nn.Parameter(initial if signed else initial.log())
+        self.dim = check_count("dim", dim)
+        self.signed = check_flag("signed", signed)
+        initial, exact = initial_concentration(init, self.dim, signed=signed)
+        # Two names, so that logarithms are never loaded as the numbers themselves.
+        if signed:
+            self.signed_concentration: Tensor
+            self._begin("signed_concentration", initial, exact, trainable=True, like=init)
+        else:
+            self.raw_concentration: Tensor
+            self._begin("raw_concentration", initial.log(), exact.log(), trainable=True, like=init)
 
     @property
     def concentration(self) -> Tensor:
         """Λ̂, shape (dim,), > 0 unless `signed`; differentiable."""
-        return self.raw_concentration if self.signed else self.raw_concentration.exp()
+        return self.signed_concentration if self.signed else self.raw_concentration.exp()
 
     @property
     def corrected_concentration(self) -> Tensor:
         """The data's Λ that Λ̂ stands for under `hard_negatives`, shape (dim,): (1 + β) Λ̂ if re-weighted, else Λ̂."""
         return self.hard_negatives.corrected(self.concentration)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """As `nn.Module`; refuses what an objective of the other kind saved."""
+        own, other = "raw_concentration", "signed_concentration"
+        own, other = (other, own) if self.signed else (own, other)
+        if prefix + other in state_dict and prefix + own not in state_dict:
+            error_msgs.append(
+                f"{prefix}{other} holds {'the logarithms of Λ̂, of' if self.signed else 'Λ̂ itself, of'} an AnInfoNCE with "
+                f"signed={not self.signed}, and this one has signed={self.signed} (earlier versions called both "
+                "raw_concentration): load it with the setting it was saved with, and pass its .concentration as init"
+            )
+            return
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
 
     def _check_dim(self, dim: int) -> None:
         if dim != self.dim:

@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aninfonce.objectives._arguments import check_count, numbers
+from aninfonce.objectives._objective import Objective
 from aninfonce.objectives.aninfonce import AnInfoNCE
 
 __all__ = ["AnInfoNCEEnsemble", "joint_level_sets"]
 
 
-class AnInfoNCEEnsemble(nn.Module):
+class AnInfoNCEEnsemble(Objective):
     """The weighted mean of K AnInfoNCE losses, one for every family of augmentations.
 
         loss = Σ_k w_k AnInfoNCE_{Λ̂^(k)}(u_k, v_k) / Σ_k w_k
@@ -33,6 +35,7 @@ class AnInfoNCEEnsemble(nn.Module):
         options: the keyword options of `AnInfoNCE`, the same for all members.
 
     Raises:
+        TypeError: if an option is of another type.
         ValueError: if `members` is below 1, `init` or `weights` have another shape, or the weights are negative, not
             finite or all zero; besides the errors of `AnInfoNCE`.
 
@@ -57,26 +60,26 @@ class AnInfoNCEEnsemble(nn.Module):
         dim: int,
         members: int,
         init: float | Sequence[float] | Sequence[Sequence[float]] | Tensor = 5.0,
-        normalize: bool = True,
         *,
+        normalize: bool = True,
         weights: Sequence[float] | Tensor | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
-        if members < 1:
-            raise ValueError(f"members must be at least 1, got {members}")
-        initial = torch.as_tensor(init, dtype=torch.get_default_dtype()).detach()
+        members, dim = check_count("members", members), check_count("dim", dim)
+        initial = numbers("init", init)
         if initial.ndim == 2 and initial.shape != (members, dim):
             raise ValueError(f"init must be a number or have shape ({dim},) or ({members}, {dim}), got {initial.shape}")
         rows = initial if initial.ndim == 2 else [initial] * members
-        self.members = nn.ModuleList(AnInfoNCE(dim, row, normalize, **options) for row in rows)
-        values = torch.ones(members) if weights is None else torch.as_tensor(weights, dtype=torch.get_default_dtype())
+        self.members = nn.ModuleList(AnInfoNCE(dim, row, normalize=normalize, **options) for row in rows)
+        exact = torch.ones(members, dtype=torch.float64, device="cpu") if weights is None else numbers("weights", weights)
+        values = exact.to(torch.get_default_dtype())
         if values.shape != (members,):
             raise ValueError(f"weights must have shape ({members},), one for each member, got {tuple(values.shape)}")
         if not bool(values.isfinite().all() and (values >= 0).all() and values.sum() > 0):
             raise ValueError(f"weights must be finite, at least 0 and not all 0, got {values.tolist()}")
         self.weights: Tensor
-        self.register_buffer("weights", values / values.sum())
+        self._begin("weights", values / values.sum(), exact / exact.sum(), trainable=False)
 
     @property
     def concentration(self) -> Tensor:

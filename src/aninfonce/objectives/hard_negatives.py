@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aninfonce._checks import check_finite
+from aninfonce.objectives._arguments import check_count, check_number, numbers
 from aninfonce.objectives._negatives import Negatives
 
 __all__ = ["Debiased", "NegativesRule", "Reweighted", "Tilted", "TopK"]
@@ -69,7 +70,7 @@ class Tilted(NegativesRule):
     concentration: Sequence[float] | Tensor
 
     def __post_init__(self) -> None:
-        values = torch.as_tensor(self.concentration, dtype=torch.get_default_dtype()).detach().clone()
+        values = numbers("the negatives' concentration", self.concentration)
         if values.ndim != 1 or len(values) == 0:
             raise ValueError(f"the negatives' concentration must have shape (dim,), got {tuple(values.shape)}")
         check_finite("the negatives' concentration", values)
@@ -122,6 +123,7 @@ class Reweighted(NegativesRule):
     beta: float
 
     def __post_init__(self) -> None:
+        check_number("beta", self.beta)
         if not 0 <= self.beta < math.inf:
             raise ValueError(f"beta must be at least 0 and finite, got {self.beta}")
 
@@ -133,7 +135,7 @@ class Reweighted(NegativesRule):
         """The anchors' losses, shape (directions, batch)."""
         power = 1 + self.beta
         with torch.no_grad():
-            log_weights = negatives.log_sums(self.beta)
+            log_weights = negatives.log_sums(self.beta).detach()  # of the tangents of forward-mode differentiation, too
         # Σ_j w_j e^{s_j} is Σ e^{(1+β)s} / Σ e^{βs}. Its gradient at fixed weights is that of the first logarithm,
         # which moves 1 + β times as fast as s, divided by 1 + β.
         tilted = negatives.log_sums(power)
@@ -163,8 +165,7 @@ class TopK(NegativesRule):
     k: int
 
     def __post_init__(self) -> None:
-        if self.k < 1:
-            raise ValueError(f"k must be at least 1, got {self.k}")
+        check_count("k", self.k)
 
     def losses(self, negatives: Negatives, positive: Tensor) -> list[Tensor]:
         """The losses of the anchors that remain, shape (at most batch,), one tensor a direction."""
@@ -197,6 +198,7 @@ class Debiased(NegativesRule):
     class_prior: float
 
     def __post_init__(self) -> None:
+        check_number("class_prior", self.class_prior)
         if not 0 <= self.class_prior < 1:
             raise ValueError(f"class_prior must lie in [0, 1), got {self.class_prior}")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from aninfonce.objectives._arguments import check_flag, check_number
 from aninfonce.objectives._base import ContrastiveObjective
 from aninfonce.objectives.hard_negatives import NegativesRule
 
@@ -21,7 +22,8 @@ class InfoNCE(ContrastiveObjective):
 
     Arguments:
         temperature: τ > 0, the initial one if `learnable`.
-        learnable: train τ, through its logarithm.
+        learnable: train τ, through its logarithm; give the optimiser `loss.param_groups(lr=0.1)`, since weight decay
+            would pull τ to 1.
         normalize: project the embeddings onto the unit sphere first. Without it they are taken as they are, and the
             similarity stays -|u-v|²/(2τ) (it is not the inner product off the sphere).
         negatives_from: which other samples of the batch are an anchor's negatives: "positives" (the other view's, as
@@ -34,6 +36,7 @@ class InfoNCE(ContrastiveObjective):
         gather: with torch.distributed up, contrast with the samples of all processes.
 
     Raises:
+        TypeError: if an option is of another type.
         ValueError: if the temperature is not positive and finite, `chunk_size` is below 1, or `negatives_from` is
             unknown.
 
@@ -55,9 +58,9 @@ class InfoNCE(ContrastiveObjective):
     def __init__(
         self,
         temperature: float = 0.1,
+        *,
         learnable: bool = False,
         normalize: bool = True,
-        *,
         negatives_from: str = "positives",
         symmetric: bool = True,
         hard_negatives: NegativesRule | None = None,
@@ -72,16 +75,13 @@ class InfoNCE(ContrastiveObjective):
             chunk_size=chunk_size,
             gather=gather,
         )
-        if not (0 < temperature < math.inf):
+        tau = check_number("temperature", temperature)
+        if not (0 < tau < math.inf):
             raise ValueError(f"temperature must be positive and finite, got {temperature}")
-        # A buffer when it is fixed: it is saved and moved with the module either way.
-        log_temperature = torch.tensor(math.log(temperature))
+        self.learnable = check_flag("learnable", learnable)
+        exact = torch.tensor(math.log(tau), dtype=torch.float64, device="cpu")
         self.log_temperature: Tensor
-        if learnable:
-            self.log_temperature = nn.Parameter(log_temperature)
-        else:
-            self.register_buffer("log_temperature", log_temperature)
-        self.learnable = learnable
+        self._begin("log_temperature", exact.to(torch.get_default_dtype()), exact, trainable=learnable)
 
     @property
     def temperature(self) -> Tensor:

@@ -12,12 +12,20 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from aninfonce._typing import Float
-from aninfonce.objectives._arguments import check_views, initial_concentration
+from aninfonce.objectives._arguments import (
+    check_count,
+    check_flag,
+    check_has_negatives,
+    check_number,
+    check_views,
+    initial_concentration,
+)
 from aninfonce.objectives._lp_similarity import lp_similarity, pairwise_lp_similarity
+from aninfonce.objectives._objective import Objective
 from aninfonce.objectives._similarity import NegativesFrom, check_negatives_from
 
 __all__ = ["LpInfoNCE", "lp_contrast", "lp_contrast_explicit"]
@@ -46,13 +54,13 @@ def lp_contrast(
     rows: list[Tensor] = []  # log sums over the negatives of the anchors u, one term a source
     columns: list[Tensor] = []  # the same of the anchors v
     if negatives_from in ("positives", "both"):
-        across = pairwise_lp_similarity(u, v, concentration, exponent)
+        across = pairwise_lp_similarity(u, v, concentration, exponent, other=True)
         rows.append(_log_sum_of_others(across))
         columns.append(_log_sum_of_others(across.T))
     if negatives_from in ("anchors", "both"):
-        rows.append(_log_sum_of_others(pairwise_lp_similarity(u, u, concentration, exponent)))
+        rows.append(_log_sum_of_others(pairwise_lp_similarity(u, u, concentration, exponent, other=True)))
         if symmetric:
-            columns.append(_log_sum_of_others(pairwise_lp_similarity(v, v, concentration, exponent)))
+            columns.append(_log_sum_of_others(pairwise_lp_similarity(v, v, concentration, exponent, other=True)))
     directions = (rows, columns) if symmetric else (rows,)
     losses = [F.softplus(torch.stack(sums).logsumexp(0) - positive).mean() for sums in directions]
     return torch.stack(losses).mean()
@@ -74,7 +82,7 @@ def lp_contrast_explicit(
     return F.softplus(others.logsumexp(1) - positive).mean()
 
 
-class LpInfoNCE(nn.Module):
+class LpInfoNCE(Objective):
     """InfoNCE with the similarity -Σ_k λ_k |u_k - v_k|^p; embeddings are taken as they are, never normalised.
 
     What it identifies (Zimmermann et al. 2021). Let the latents be uniform on a convex body Z, such as a box, let
@@ -101,12 +109,14 @@ class LpInfoNCE(nn.Module):
         exponent: p >= 1 (below, the gradient is infinite where two coordinates coincide).
         dim: the number of embedding dimensions, for a λ each; None for one λ = 1/τ shared by however many there are.
         init: λ > 0, the initial one if `learnable`: a number, or with `dim` one for each dimension, shape (dim,).
-        learnable: train λ, through its logarithm.
+        learnable: train λ, through its logarithm; give the optimiser `loss.param_groups(lr=0.1)`, since weight decay
+            would pull λ to 1.
         negatives_from: which other samples of the batch are an anchor's negatives: "positives" (the other view's),
             "anchors" (the anchor's own view: draws from the marginal), or "both".
         symmetric: average the loss over both views as anchors; otherwise u alone are anchors.
 
     Raises:
+        TypeError: if an option is of another type.
         ValueError: if `exponent` is below 1 or not finite, `dim` is below 1, `init` has another shape than () or (dim,)
             or is not positive and finite, or `negatives_from` is unknown.
 
@@ -129,26 +139,22 @@ class LpInfoNCE(nn.Module):
         exponent: float = 1.0,
         dim: int | None = None,
         init: float | Sequence[float] | Tensor = 1.0,
-        learnable: bool = False,
         *,
+        learnable: bool = False,
         negatives_from: str = "positives",
         symmetric: bool = True,
     ) -> None:
         super().__init__()
-        if not 1 <= exponent < math.inf:
+        self.exponent = check_number("exponent", exponent)
+        if not 1 <= self.exponent < math.inf:
             raise ValueError(f"exponent must be at least 1 and finite, got {exponent}")
-        self.exponent = float(exponent)
-        self.dim = dim
-        self.learnable = learnable
+        self.dim = None if dim is None else check_count("dim", dim)
+        self.learnable = check_flag("learnable", learnable)
         self.negatives_from = check_negatives_from(negatives_from)
-        self.symmetric = symmetric
-        raw = initial_concentration(init, dim).log()
-        # A buffer when it is fixed: it is saved and moved with the module either way.
+        self.symmetric = check_flag("symmetric", symmetric)
+        initial, exact = initial_concentration(init, self.dim)
         self.raw_concentration: Tensor
-        if learnable:
-            self.raw_concentration = nn.Parameter(raw)
-        else:
-            self.register_buffer("raw_concentration", raw)
+        self._begin("raw_concentration", initial.log(), exact.log(), trainable=learnable, like=init)
 
     @property
     def concentration(self) -> Tensor:
@@ -172,13 +178,14 @@ class LpInfoNCE(nn.Module):
             TypeError: if an argument is not a floating-point tensor, or dtypes differ.
             ValueError: if shapes or devices do not fit, an entry is NaN or infinite, or the batch has one row and no
                 explicit negatives.
+            RuntimeError: on a second differentiation for 1 < p < 2, if coordinates coincide, where it is infinite.
         """
         check_views(u, v, negatives)
         dim = u.shape[1]
         if self.dim not in (None, dim):
             raise ValueError(f"embeddings must have {self.dim} dimensions (the loss's dim), got {dim}")
-        if negatives is None and len(u) < 2:
-            raise ValueError("the batch must have at least 2 samples to have negatives, got 1; or pass negatives=")
+        if negatives is None:
+            check_has_negatives(len(u), explicit=", or pass negatives=")
         # Half precision has too few digits for a softmax over distances.
         dtype = torch.promote_types(u.dtype, torch.float32)
         with torch.autocast(u.device.type, enabled=False):

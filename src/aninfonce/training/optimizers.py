@@ -33,7 +33,7 @@ def make_optimizer(task: ContrastiveTask, config: TrainConfig) -> torch.optim.Op
     groups: list[dict[str, Any]] = [
         {"params": [p for p in weights if p.ndim > 1], "lr": rate, "weight_decay": config.weight_decay},
         {"params": [p for p in weights if p.ndim <= 1], "lr": rate, "weight_decay": 0.0},
-        {"params": list(task.objective.parameters()), "lr": config.concentration_rate, "weight_decay": 0.0},
+        *task.objective.param_groups(config.concentration_rate),
     ]
     if config.optimizer == "lars":
         groups[0]["always_adapt"] = True  # also without weight decay

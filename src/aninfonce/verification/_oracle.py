@@ -130,7 +130,7 @@ def objective(dim: int, **options: Any) -> Objective:
     def value(concentration: Tensor, batch: Batch) -> Tensor:
         found: Tensor = functional_call(
             loss,
-            {"raw_concentration": concentration},
+            {"signed_concentration": concentration},
             batch[:2],
             {"negatives": batch.negatives, "log_q": batch.log_q},
         )
