@@ -1,7 +1,7 @@
 """Labels on storages: which tensors are said to live on a graphics card that is not there, and what may meet what.
 
-Every tensor is a real one on the CPU, so that values, loops that depend on them and gradients are real as well. Where it
-is *said* to live is a label of its storage, which views, saved tensors and optimiser states share.
+Every tensor is a real one on the CPU, so that values, loops that depend on them and gradients are real as well. Where
+it is *said* to live is a label of its storage, which views, saved tensors and optimiser states share.
 """
 
 from __future__ import annotations

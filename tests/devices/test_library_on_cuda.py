@@ -269,7 +269,10 @@ def test_models():
         (LatentEncoder(3, 8, images, rng, components=5), images),
         (ProjectedEncoder(3, 8, x, rng, feature_dim=3, embedding_dim=2, layers=2), x),
         (ImageLatentEncoder(4, images, channels=4, width=8, components=16, generator=rng), images),
-        (ContrastiveModel(make_backbone("small:4", channels=3, image_size=16), Projector(64, 8, 4), [0.5], [0.2]), images),
+        (
+            ContrastiveModel(make_backbone("small:4", channels=3, image_size=16), Projector(64, 8, 4), [0.5], [0.2]),
+            images,
+        ),
     )
     for encoder, inputs in encoders:
         out = encoder.to("cuda")(inputs.to("cuda"))

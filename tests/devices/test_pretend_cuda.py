@@ -22,9 +22,7 @@ def on_card(*shape: int) -> Tensor:
 
 FAULTS = {
     "a draw on the CPU with the card's generator": lambda: torch.randn(3, generator=torch.Generator("cuda")),
-    "a draw on the card with the CPU's generator": lambda: torch.randn(
-        3, generator=torch.Generator(), device="cuda"
-    ),
+    "a draw on the card with the CPU's generator": lambda: torch.randn(3, generator=torch.Generator(), device="cuda"),
     "an order drawn on the CPU": lambda: torch.randperm(5, generator=torch.Generator("cuda")),
     "integers drawn on the CPU": lambda: torch.randint(0, 2, (3,), generator=torch.Generator("cuda")),
     "a fill with the other's generator": lambda: on_card(3).normal_(generator=torch.Generator()),
@@ -68,7 +66,9 @@ SOUND = {
     "a layer": lambda: nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).to("cuda")(on_card(4, 3)),
     "a layer's copy": lambda: copy.deepcopy(nn.Linear(3, 2).to("cuda"))(on_card(4, 3)),
     "one-hot": lambda: F.one_hot(torch.zeros(3, dtype=torch.long, device="cuda"), 2) * on_card(3, 2),
-    "the backward pass": lambda: (x := on_card(3).requires_grad_(), x.square().sum().backward(), x.grad + on_card(3))[2],
+    "the backward pass": lambda: (x := on_card(3).requires_grad_(), x.square().sum().backward(), x.grad + on_card(3))[
+        2
+    ],
 }
 
 

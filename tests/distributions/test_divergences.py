@@ -136,7 +136,9 @@ def test_dimensions_must_agree():
             kl_divergence(p, q)
 
 
-@pytest.mark.parametrize(("p", "q"), [*IN_SPACE.values(), *((p, q) for p in ON_THE_SPHERE.values() for q in ON_THE_SPHERE.values())])
+@pytest.mark.parametrize(
+    ("p", "q"), [*IN_SPACE.values(), *((p, q) for p in ON_THE_SPHERE.values() for q in ON_THE_SPHERE.values())]
+)
 def test_batches_broadcast_and_gradients_are_finite(p, q):
     one = kl_divergence(p, q)
     torch.testing.assert_close(kl_divergence(p.expand((4, 1)), q.expand((3,))), one.expand(4, 3))

@@ -11,9 +11,9 @@ from torch.distributions import constraints
 from torch.types import _size
 
 from aninfonce.distributions._highest_point import highest_point
+from aninfonce.distributions._law import ONE_SAMPLE, among_finite_rows
 from aninfonce.distributions._normalizer import log_sphere_integral, moments
 from aninfonce.distributions._rejection import NormalizerEstimate, estimate_log_integral, sample_fisher_bingham
-from aninfonce.distributions._law import ONE_SAMPLE, among_finite_rows
 from aninfonce.distributions._sphere import (
     SphericalDistribution,
     as_concentration,

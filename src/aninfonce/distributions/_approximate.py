@@ -11,7 +11,7 @@ from torch.distributions import constraints
 from torch.types import _size
 
 from aninfonce._typing import Float
-from aninfonce.distributions._law import ONE_SAMPLE, among_finite_rows
+from aninfonce.distributions._law import ONE_SAMPLE, among_finite_rows, positive_vector
 from aninfonce.distributions._sphere import (
     SphericalDistribution,
     as_concentration,
@@ -62,7 +62,7 @@ class ApproximateAnisotropicSpherical(SphericalDistribution):
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
         "loc": unit_sphere,
-        "concentration": constraints.independent(constraints.positive, 1),
+        "concentration": positive_vector,
     }
     _batched: ClassVar[dict[str, int]] = {"loc": 1, "concentration": 1}
     _settings: ClassVar[tuple[str, ...]] = ("tolerance",)
@@ -85,7 +85,9 @@ class ApproximateAnisotropicSpherical(SphericalDistribution):
         self.concentration = self._given.expand((*batch_shape, dim))
         super().__init__(batch_shape, dim, checks)
 
-    def expand(self, batch_shape: _size, _instance: ApproximateAnisotropicSpherical | None = None) -> ApproximateAnisotropicSpherical:
+    def expand(
+        self, batch_shape: _size, _instance: ApproximateAnisotropicSpherical | None = None
+    ) -> ApproximateAnisotropicSpherical:
         """Return the same distribution with a larger batch shape, without copying; see `Law.expand`."""
         new = super().expand(batch_shape, _instance)
         new._given = self._given if self._given.ndim == 1 else new.concentration

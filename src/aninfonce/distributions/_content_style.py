@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -93,8 +93,7 @@ class ContentStyleConditional(EuclideanDistribution):
         self.change_probability = probability.expand(len(style))
         super().__init__(batch_shape, dim, checks)
 
-    def expand(self, batch_shape: _size, _instance: ContentStyleConditional | None = None
-    ) -> ContentStyleConditional:
+    def expand(self, batch_shape: _size, _instance: ContentStyleConditional | None = None) -> ContentStyleConditional:
         """Return the same distribution with a larger batch shape, without copying; see `Law.expand`."""
         new = super().expand(batch_shape, _instance)
         new.style_law = self.style_law.expand(new.batch_shape)
@@ -203,5 +202,6 @@ class SharedContent(constraints.Constraint):
         style, kept = value[..., law.style], value[..., law.style] == law.loc[..., law.style]
         # A coordinate that stayed where it was is no matter of the style's law: its mean stands in for it.
         drawn = torch.where(kept & (law.change_probability < 1), law.style_law.mean.to(style.dtype), style)
-        inside: Tensor = law.style_law.support.check(drawn)
+        support = cast(constraints.Constraint, law.style_law.support)
+        inside: Tensor = support.check(drawn)  # type: ignore[no-untyped-call]
         return same & inside

@@ -11,12 +11,13 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
-from torch.distributions.kl import kl_divergence, register_kl
+from torch.distributions import kl_divergence
 
 from aninfonce.distributions._box import UniformBox
 from aninfonce.distributions._content_style import ContentStyleConditional
 from aninfonce.distributions._euclidean import EuclideanDistribution
 from aninfonce.distributions._generalized_normal import GeneralizedNormal
+from aninfonce.distributions._registration import divergence
 from aninfonce.distributions._sphere import broadcast_shapes
 from aninfonce.distributions._truncated_generalized_normal import TruncatedGeneralizedNormal
 
@@ -31,35 +32,35 @@ def _check_dims(p: EuclideanDistribution, q: EuclideanDistribution) -> None:
         raise ValueError(f"p and q must have one dimension, got {p.event_shape[0]} and {q.event_shape[0]}")
 
 
-def _within(p: Boxed, q: Boxed, divergence: Tensor) -> Tensor:
-    """`divergence` where the box of p lies in that of q, else infinity."""
+def _within(p: Boxed, q: Boxed, distance: Tensor) -> Tensor:
+    """`distance` where the box of p lies in that of q, else infinity."""
     inside = ((q.low <= p.low) & (p.high <= q.high)).all(-1)
-    return torch.where(inside, divergence, torch.inf)
+    return torch.where(inside, distance, torch.inf)
 
 
 def _nowhere_inside(p: EuclideanDistribution, q: EuclideanDistribution) -> Tensor:
     return p.entropy().new_full(broadcast_shapes(p.batch_shape, q.batch_shape), torch.inf)
 
 
-@register_kl(UniformBox, UniformBox)
-@register_kl(TruncatedGeneralizedNormal, UniformBox)
+@divergence((UniformBox, UniformBox), (TruncatedGeneralizedNormal, UniformBox))
 def _from_box(p: Boxed, q: UniformBox) -> Tensor:
     """log vol(q) - H(p)."""
     _check_dims(p, q)
     return _within(p, q, (q.entropy() - p.entropy()).clamp_min(0))
 
 
-@register_kl(GeneralizedNormal, UniformBox)
-@register_kl(GeneralizedNormal, TruncatedGeneralizedNormal)
+@divergence((GeneralizedNormal, UniformBox), (GeneralizedNormal, TruncatedGeneralizedNormal))
 def _unbounded_from_box(p: GeneralizedNormal, q: Boxed) -> Tensor:
     """Infinite: p has mass outside every box."""
     _check_dims(p, q)
     return _nowhere_inside(p, q)
 
 
-@register_kl(UniformBox, GeneralizedNormal)
-@register_kl(GeneralizedNormal, GeneralizedNormal)
-@register_kl(TruncatedGeneralizedNormal, GeneralizedNormal)
+@divergence(
+    (UniformBox, GeneralizedNormal),
+    (GeneralizedNormal, GeneralizedNormal),
+    (TruncatedGeneralizedNormal, GeneralizedNormal),
+)
 def _from_generalized_normal(p: Boxed | GeneralizedNormal, q: GeneralizedNormal) -> Tensor:
     """-H(p) + Σ λ_k E_p|u_k - z_k|^r + the log normaliser, with λ, z, r of q."""
     _check_dims(p, q)
@@ -67,8 +68,10 @@ def _from_generalized_normal(p: Boxed | GeneralizedNormal, q: GeneralizedNormal)
     return (distance + q.log_normalizer - p.entropy()).clamp_min(0)
 
 
-@register_kl(UniformBox, TruncatedGeneralizedNormal)
-@register_kl(TruncatedGeneralizedNormal, TruncatedGeneralizedNormal)
+@divergence(
+    (UniformBox, TruncatedGeneralizedNormal),
+    (TruncatedGeneralizedNormal, TruncatedGeneralizedNormal),
+)
 def _from_truncated(p: Boxed, q: TruncatedGeneralizedNormal) -> Tensor:
     """As for the law that is not truncated, where the box of p lies in that of q."""
     _check_dims(p, q)
@@ -76,7 +79,7 @@ def _from_truncated(p: Boxed, q: TruncatedGeneralizedNormal) -> Tensor:
     return _within(p, q, (distance + q.log_normalizer - p.entropy()).clamp_min(0))
 
 
-@register_kl(ContentStyleConditional, ContentStyleConditional)
+@divergence((ContentStyleConditional, ContentStyleConditional))
 def _from_content_style(p: ContentStyleConditional, q: ContentStyleConditional) -> Tensor:
     """The divergence of the styles' laws where the content is the same, else infinity.
 

@@ -7,9 +7,9 @@ alone. Registered with torch: `torch.distributions.kl_divergence(p, q)`.
 from __future__ import annotations
 
 from torch import Tensor
-from torch.distributions.kl import register_kl
 
 from aninfonce.distributions._anisotropic import AnisotropicSpherical
+from aninfonce.distributions._registration import divergence
 from aninfonce.distributions._sphere import SphericalDistribution, broadcast_shapes, log_area
 from aninfonce.distributions._uniform import HypersphericalUniform
 from aninfonce.distributions._von_mises_fisher import VonMisesFisher
@@ -19,7 +19,9 @@ __all__: list[str] = []
 
 def _check_dims(p: SphericalDistribution, q: SphericalDistribution) -> None:
     if p.event_shape != q.event_shape:
-        raise ValueError(f"p and q must be on the same sphere, got dimensions {p.event_shape[0]} and {q.event_shape[0]}")
+        raise ValueError(
+            f"p and q must be on the same sphere, got dimensions {p.event_shape[0]} and {q.event_shape[0]}"
+        )
 
 
 def _divergence(p: SphericalDistribution, expected_log_q: Tensor | float) -> Tensor:
@@ -27,27 +29,33 @@ def _divergence(p: SphericalDistribution, expected_log_q: Tensor | float) -> Ten
     return (-p.entropy() - expected_log_q).clamp_min(0)
 
 
-@register_kl(HypersphericalUniform, HypersphericalUniform)
-@register_kl(VonMisesFisher, HypersphericalUniform)
-@register_kl(AnisotropicSpherical, HypersphericalUniform)
+@divergence(
+    (HypersphericalUniform, HypersphericalUniform),
+    (VonMisesFisher, HypersphericalUniform),
+    (AnisotropicSpherical, HypersphericalUniform),
+)
 def _from_uniform(p: SphericalDistribution, q: HypersphericalUniform) -> Tensor:
     """log |S^{d-1}| - H(p)."""
     _check_dims(p, q)
     return _divergence(p, -log_area(q.dim)).expand(_batch(p, q))
 
 
-@register_kl(HypersphericalUniform, VonMisesFisher)
-@register_kl(VonMisesFisher, VonMisesFisher)
-@register_kl(AnisotropicSpherical, VonMisesFisher)
+@divergence(
+    (HypersphericalUniform, VonMisesFisher),
+    (VonMisesFisher, VonMisesFisher),
+    (AnisotropicSpherical, VonMisesFisher),
+)
 def _from_von_mises_fisher(p: SphericalDistribution, q: VonMisesFisher) -> Tensor:
     """-H(p) - κ zᵀE[u] + log C(κ), with κ, z of q."""
     _check_dims(p, q)
     return _divergence(p, q.concentration * (q.loc * p.mean).sum(-1) - q.log_normalizer)
 
 
-@register_kl(HypersphericalUniform, AnisotropicSpherical)
-@register_kl(VonMisesFisher, AnisotropicSpherical)
-@register_kl(AnisotropicSpherical, AnisotropicSpherical)
+@divergence(
+    (HypersphericalUniform, AnisotropicSpherical),
+    (VonMisesFisher, AnisotropicSpherical),
+    (AnisotropicSpherical, AnisotropicSpherical),
+)
 def _from_anisotropic(p: SphericalDistribution, q: AnisotropicSpherical) -> Tensor:
     """-H(p) + Σ λ_i (Var u_i + (E[u_i] - z_i)²) + log C(z), with Λ, z of q."""
     _check_dims(p, q)

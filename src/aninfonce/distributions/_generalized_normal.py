@@ -16,7 +16,7 @@ from aninfonce.distributions._euclidean import (
     check_exponent,
     check_vectors,
 )
-from aninfonce.distributions._law import ONE_SAMPLE
+from aninfonce.distributions._law import ONE_SAMPLE, positive_vector
 from aninfonce.distributions._sphere import broadcast_shapes
 from aninfonce.distributions._validation import validates
 
@@ -57,7 +57,7 @@ class GeneralizedNormal(EuclideanDistribution):
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
         "loc": constraints.real_vector,
-        "concentration": constraints.independent(constraints.positive, 1),
+        "concentration": positive_vector,
     }
     _batched: ClassVar[dict[str, int]] = {"loc": 1, "concentration": 1}
     _settings: ClassVar[tuple[str, ...]] = ("exponent",)

@@ -45,4 +45,5 @@ def highest_point(loc: Tensor, concentration: Tensor) -> Tensor:
     missing = (1 - (u * u).sum(-1, keepdim=True)).clamp_min(0).sqrt()
     hard = missing > 1e-6
     u = torch.where(hard, u.scatter(-1, axis, missing), u)
-    return (u / u.norm(dim=-1, keepdim=True)).to(loc.dtype)
+    unit: Tensor = u / torch.linalg.vector_norm(u, dim=-1, keepdim=True)
+    return unit.to(loc.dtype)

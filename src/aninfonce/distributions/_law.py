@@ -10,14 +10,17 @@ from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 from torch.distributions.utils import lazy_property
 from torch.types import _size
 
-__all__ = ["LARGEST_CONCENTRATION", "ONE_SAMPLE", "Law", "among_finite_rows"]
+__all__ = ["LARGEST_CONCENTRATION", "ONE_SAMPLE", "Law", "among_finite_rows", "positive_vector"]
 
 ONE_SAMPLE = torch.Size()  # the default of every sample_shape
 LARGEST_CONCENTRATION = 1e13  # beyond it log densities lose their last digits in float64, and rejection does not end
+positive_vector: constraints.Constraint = constraints.independent(  # type: ignore[no-untyped-call]
+    constraints.positive, 1
+)
 
 AnyLaw = TypeVar("AnyLaw", bound="Law")
 
@@ -79,7 +82,7 @@ def among_finite_rows(
 ) -> Tensor:
     """Samples of the rows whose parameters can be drawn with, NaN for the others: rejection would try them for ever.
 
-    Only laws that do not check their arguments have such rows: with NaN, infinity, or a concentration that is too large.
+    Only laws that do not check their arguments have such rows: NaN, infinity, or a concentration that is too large.
 
     Arguments:
         draw: (loc, concentration, repeats) to samples of shape (repeats · rows, dim), all rows once, then again, …
@@ -91,7 +94,7 @@ def among_finite_rows(
         Samples of shape (repeats · rows, dim).
     """
     usable = concentration.abs() <= LARGEST_CONCENTRATION
-    finite = loc.isfinite().all(1) & usable.reshape(len(concentration), -1).all(1)
+    finite = loc.isfinite().all(1) & (usable.all(1) if usable.ndim > 1 else usable)
     if bool(finite.all()):
         return draw(loc, concentration, repeats)
     rows, dim = loc.shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 import torch
@@ -65,7 +66,7 @@ def as_concentration(concentration: Tensor | float, loc: Tensor) -> Tensor:
     """A number becomes a tensor, in the dtype and on the device of `loc`; everything else stays what it is."""
     if isinstance(concentration, int | float) and not isinstance(concentration, bool):
         return torch.tensor(float(concentration), dtype=loc.dtype, device=loc.device)
-    return concentration
+    return cast(Tensor, concentration)
 
 
 def _check_tensor(name: str, x: object, shape: str) -> Tensor:

@@ -32,7 +32,7 @@ from aninfonce.distributions._euclidean import (
     check_vectors,
     where_inside,
 )
-from aninfonce.distributions._law import ONE_SAMPLE
+from aninfonce.distributions._law import ONE_SAMPLE, positive_vector
 from aninfonce.distributions._sphere import broadcast_shapes
 from aninfonce.distributions._validation import validates
 
@@ -82,7 +82,7 @@ class TruncatedGeneralizedNormal(EuclideanDistribution):
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
         "loc": constraints.real_vector,
-        "concentration": constraints.independent(constraints.positive, 1),
+        "concentration": positive_vector,
         "low": constraints.real_vector,
         "high": constraints.real_vector,
     }

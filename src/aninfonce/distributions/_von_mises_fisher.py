@@ -11,8 +11,8 @@ from torch.distributions import constraints
 from torch.types import _size
 
 from aninfonce._typing import Float
-from aninfonce.distributions._normalizer import log_sphere_integral
 from aninfonce.distributions._law import ONE_SAMPLE, among_finite_rows
+from aninfonce.distributions._normalizer import log_sphere_integral
 from aninfonce.distributions._sphere import (
     SphericalDistribution,
     as_concentration,

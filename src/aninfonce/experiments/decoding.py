@@ -196,5 +196,5 @@ def _along_axes(decoder: ImageDecoder, radius: float, rng: torch.Generator) -> T
     across = F.normalize(start - (start @ axes.T).T * axes, dim=1)  # of each axis: the start's direction without it
     angle = torch.linspace(-torch.pi / 2, torch.pi / 2, TURNS)[:, None, None]
     z = (angle.cos() * across + angle.sin() * axes).transpose(0, 1)
-    images = OnSphere(decoder, radius)(z.flatten(0, 1))
+    images: Tensor = OnSphere(decoder, radius)(z.flatten(0, 1))
     return images.reshape(decoder.dim, TURNS, *decoder.shape)
