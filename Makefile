@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 
-.PHONY: demo test test-slow lint bench bench-fashion-mnist results results-ten clean
+.PHONY: demo test test-slow test-gpu lint bench bench-fashion-mnist results results-ten clean
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -33,6 +33,12 @@ test: lint
 
 test-slow: lint
 	$(PYTEST) -m slow --hypothesis-profile default
+
+# On a real graphics card; without one every test is skipped and says so. `make test` has the same checks of devices on
+# a card that is pretended (tests/devices).
+test-gpu: $(STAMP)
+	$(BIN)/python -c "import torch; print('graphics card:', torch.cuda.get_device_name() if torch.cuda.is_available() else 'there is none: every test is skipped')"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu tests/devices
 
 $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[bench]"

@@ -16,10 +16,22 @@ from torch import Tensor
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["check_embeddings", "check_field_types", "check_finite", "check_same_shape", "nearest_name"]
+__all__ = ["check_device", "check_embeddings", "check_field_types", "check_finite", "check_same_shape", "nearest_name"]
 
 
 _LARGEST = sys.float_info.max
+
+
+def check_device(device: str | torch.device) -> None:
+    """Check that torch can compute on `device`.
+
+    Raises:
+        ValueError: if there is no such device, or no graphics card where one is asked for.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter from a torch that was built without it
+        raise ValueError(f"cannot compute on device {str(device)!r}: {str(error).splitlines()[0]}") from error
 
 
 def check_embeddings(name: str, x: object, *, min_rows: int = 1) -> Tensor:

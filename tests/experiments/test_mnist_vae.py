@@ -10,7 +10,7 @@ import torch
 from aninfonce._runs import read_results, unpack_images
 from aninfonce.data.generators import ImageDecoder
 from aninfonce.experiments import Place, run_study
-from aninfonce.experiments.decoding import on_sphere
+from aninfonce.experiments.decoding import OnSphere
 from aninfonce.experiments.mnist_vae import MnistVAE
 from aninfonce.experiments.vae_fitting import VAERecipe, fit_vae
 from aninfonce.report import reference_table, study_figures, study_table
@@ -77,8 +77,8 @@ def test_the_sphere_is_decoded_at_its_radius():
     g = ImageDecoder(3, (1, 4, 4), (6, 12))
     z = torch.nn.functional.normalize(torch.randn(5, 3))
     turn = torch.linalg.qr(torch.randn(3, 3)).Q
-    assert torch.allclose(on_sphere(g, 2.0)(z), g(2 * z))
-    assert torch.allclose(on_sphere(g, 2.0, turn)(z), g(2 * torch.stack([turn @ row for row in z])), atol=1e-6)
+    assert torch.allclose(OnSphere(g, 2.0)(z), g(2 * z))
+    assert torch.allclose(OnSphere(g, 2.0, turn)(z), g(2 * torch.stack([turn @ row for row in z])), atol=1e-6)
 
 
 def test_missing_data_are_named(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aninfonce import report
-from aninfonce._checks import nearest_name
+from aninfonce._checks import check_device, nearest_name
 from aninfonce._extras import MissingExtraError
 from aninfonce._folder import RunFolder, claimed
 from aninfonce._progress import Progress
@@ -59,7 +59,7 @@ def reproduce(
         raise ValueError("name an experiment, or all; --list shows them")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
-    nearest_name("device", device, ("cpu", "cuda"))
+    check_device(nearest_name("device", device, ("cpu", "cuda")))
     chosen = _choose(names)
     given = {"seeds": seeds, "first_seed": seed, "steps": steps, "data_root": data_root}
     configs = [_configure(experiment, given, quick, strict=len(chosen) == 1) for experiment in chosen]

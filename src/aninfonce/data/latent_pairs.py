@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from aninfonce.distributions import AnisotropicSpherical, HypersphericalUniform
 
 __all__ = ["LatentPairs"]
 
+Pairs = TypeVar("Pairs", bound="LatentPairs")
+
 
 @dataclass(frozen=True)
 class LatentPairs:
     """z uniform on S^{dim-1}, z⁺ ~ p(z⁺|z) ∝ exp(-(z⁺-z)ᵀΛ(z⁺-z)), observed as x = g(z), x⁺ = g(z⁺).
+
+    Everything is drawn on the device of `concentration`, with a generator of that device.
 
     Attributes:
         concentration: Λ, shape (dim,), > 0.
@@ -48,9 +53,22 @@ class LatentPairs:
         """The number of latents."""
         return len(self.concentration)
 
+    def to(self: Pairs, device: torch.device | str) -> Pairs:
+        """The same pairs, drawn and observed on another device.
+
+        A generator that is a module is moved itself, as `Module.to` does; any other must work where its latents are.
+        """
+        g = self.generator
+        return replace(
+            self,
+            concentration=self.concentration.to(device),
+            generator=g.to(device) if isinstance(g, nn.Module) else g,
+        )
+
     def latents(self, n: int, rng: torch.Generator) -> Tensor:
         """n draws of the marginal, shape (n, dim)."""
-        return HypersphericalUniform(self.dim, dtype=self.concentration.dtype).sample((n,), generator=rng)
+        like = self.concentration
+        return HypersphericalUniform(self.dim, device=like.device, dtype=like.dtype).sample((n,), generator=rng)
 
     def latent_pairs(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """n positive pairs of latents (z, z⁺), each of shape (n, dim)."""
@@ -69,7 +87,7 @@ class LatentPairs:
 
         Arguments:
             batch_size: pairs in a batch, at least 1.
-            rng: source of the randomness, on the CPU.
+            rng: source of the randomness, on the device of `concentration`.
             pool: batches drawn at a time, at least 1; larger pools mix better under `reuse` and take more memory.
             reuse: how often every drawn pair serves, at least 1.
 
@@ -86,8 +104,8 @@ class LatentPairs:
             z, positive = self.latent_pairs(pool * batch_size, rng)
             for use in range(reuse):
                 if use:
-                    order = torch.randperm(len(z), generator=rng)
-                    signs = 1 - 2 * torch.randint(0, 2, z.shape, generator=rng).to(z)
+                    order = torch.randperm(len(z), generator=rng, device=z.device)
+                    signs = 1 - 2 * torch.randint(0, 2, z.shape, generator=rng, device=z.device).to(z)
                     x, x_positive = self.generator(signs * z[order]), self.generator(signs * positive[order])
                 else:
                     x, x_positive = self.generator(z), self.generator(positive)

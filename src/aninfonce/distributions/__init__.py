@@ -14,6 +14,7 @@ References:
 
 from __future__ import annotations
 
+from aninfonce.distributions import _divergence_euclidean, _divergence_sphere  # noqa: F401 (registered with torch)
 from aninfonce.distributions._anisotropic import AnisotropicSpherical
 from aninfonce.distributions._approximate import ApproximateAnisotropicSpherical
 from aninfonce.distributions._box import UniformBox

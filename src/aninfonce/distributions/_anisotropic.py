@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -9,11 +10,13 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.types import _size
 
+from aninfonce.distributions._highest_point import highest_point
+from aninfonce.distributions._law import ONE_SAMPLE, among_finite_rows
 from aninfonce.distributions._normalizer import log_sphere_integral, moments
 from aninfonce.distributions._rejection import NormalizerEstimate, estimate_log_integral, sample_fisher_bingham
 from aninfonce.distributions._sphere import (
-    ONE_SAMPLE,
     SphericalDistribution,
+    as_concentration,
     broadcast_shapes,
     check_concentration,
     check_loc,
@@ -35,15 +38,15 @@ class AnisotropicSpherical(SphericalDistribution):
 
     Arguments:
         loc: z, unit vectors, shape (..., dim), dim >= 2.
-        concentration: the diagonal of Λ, shape (dim,), shared by all, or (..., dim), broadcast with `loc`. Strictly
-            positive unless `signed`. A shared one is faster.
+        concentration: the diagonal of Λ: a number, or shape (dim,), shared by all, or (..., dim), broadcast with
+            `loc`. Strictly positive unless `signed`. A shared one is faster.
         signed: allow any real concentration, as the optimum under hard negatives, Λ - Λ⁻, may have.
         validate_args: whether to check the values; if None, yes, unless Python runs with -O.
 
     Raises:
-        TypeError: if an argument is not a floating-point tensor.
-        ValueError: if the shapes do not fit, dim < 2, `loc` is not of unit norm, or `concentration` is not finite or,
-            unless `signed`, not strictly positive.
+        TypeError: if `loc` is not a floating-point tensor, or `concentration` neither that nor a number.
+        ValueError: if the shapes do not fit, dim < 2, `loc` is not of unit norm, or `concentration` is not finite,
+            above 1e13 in size or, unless `signed`, not strictly positive.
 
     See also:
         VonMisesFisher: the isotropic case, κ = 2λ.
@@ -64,27 +67,29 @@ class AnisotropicSpherical(SphericalDistribution):
         "loc": unit_sphere,
         "concentration": constraints.real_vector,
     }
+    _batched: ClassVar[dict[str, int]] = {"loc": 1, "concentration": 1}
+    _settings: ClassVar[tuple[str, ...]] = ("signed",)
 
     def __init__(
-        self, loc: Tensor, concentration: Tensor, signed: bool = False, validate_args: bool | None = None
+        self, loc: Tensor, concentration: Tensor | float, signed: bool = False, validate_args: bool | None = None
     ) -> None:
         checks = validates(validate_args)
         check_loc(loc, checks)
         dim = loc.shape[-1]
+        concentration = as_concentration(concentration, loc)
         check_concentration(concentration, dim, checks, signed)
         batch_shape = broadcast_shapes(loc.shape[:-1], concentration.shape[:-1])
         self.signed = signed
         self.loc = loc.expand((*batch_shape, dim))
-        self._given = concentration.to(loc.dtype)  # as it came: one shared vector stays one
+        concentration = concentration.to(loc)
+        self._given = concentration if concentration.ndim else concentration.expand(dim)  # a shared vector stays one
         self.concentration = self._given.expand((*batch_shape, dim))
         super().__init__(batch_shape, dim, checks)
 
-    def expand(self, batch_shape: _size, _instance: None = None) -> AnisotropicSpherical:
-        """Return the same distribution with a larger batch shape, without copying."""
-        shape = (*batch_shape, self.event_shape[0])
-        given = self._given if self._given.ndim == 1 else self.concentration.expand(shape)
-        new = AnisotropicSpherical(self.loc.expand(shape), given, self.signed, validate_args=False)
-        new._validate_args = self._validate_args
+    def expand(self, batch_shape: _size, _instance: AnisotropicSpherical | None = None) -> AnisotropicSpherical:
+        """Return the same distribution with a larger batch shape, without copying; see `Law.expand`."""
+        new = super().expand(batch_shape, _instance)
+        new._given = self._given if self._given.ndim == 1 else new.concentration
         return new
 
     def sample(self, sample_shape: _size = ONE_SAMPLE, *, generator: torch.Generator | None = None) -> Tensor:
@@ -97,7 +102,8 @@ class AnisotropicSpherical(SphericalDistribution):
         shape = self._extended_shape(sample_shape)
         with torch.no_grad():
             repeats = torch.Size(sample_shape).numel()
-            return sample_fisher_bingham(*self._rows(), repeats, generator).reshape(shape)
+            draw = partial(sample_fisher_bingham, generator=generator)
+            return among_finite_rows(draw, *self._rows(), repeats).reshape(shape)
 
     def unnormalized_log_prob(self, value: Tensor) -> Tensor:
         """Return -(u - z)ᵀ Λ (u - z) for every vector u of `value` (..., dim): the similarity of the AnInfoNCE loss.
@@ -157,10 +163,18 @@ class AnisotropicSpherical(SphericalDistribution):
         return self._moments()[0].to(self.loc.dtype)
 
     @property
+    def mode(self) -> Tensor:
+        """The point of the highest density, of shape batch_shape + (dim,): z, unless a concentration is negative.
+
+        Then the highest density is where the sphere touches, see `highest_point`; of two such points it is one.
+        """
+        return highest_point(self.loc, self.concentration) if self.signed else self.loc
+
+    @property
     def variance(self) -> Tensor:
-        """The variance of every coordinate, of shape batch_shape + (dim,)."""
+        """The variance of every coordinate, of shape batch_shape + (dim,), to about 1e-12."""
         first, second = self._moments()
-        return (second - first**2).to(self.loc.dtype)
+        return (second - first**2).clamp_min(0).to(self.loc.dtype)
 
     def entropy(self) -> Tensor:
         """The entropy log C(z) + E[(u - z)ᵀ Λ (u - z)], of shape batch_shape."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -10,9 +11,10 @@ from torch.distributions import constraints
 from torch.types import _size
 
 from aninfonce._typing import Float
+from aninfonce.distributions._law import ONE_SAMPLE, among_finite_rows, positive_vector
 from aninfonce.distributions._sphere import (
-    ONE_SAMPLE,
     SphericalDistribution,
+    as_concentration,
     broadcast_shapes,
     check_concentration,
     check_loc,
@@ -36,15 +38,15 @@ class ApproximateAnisotropicSpherical(SphericalDistribution):
 
     Arguments:
         loc: z, unit vectors, shape (..., dim), dim >= 2.
-        concentration: the diagonal of Λ, strictly positive, shape (dim,) or (..., dim). The public code names the noise
-            precision 2Λ.
+        concentration: the diagonal of Λ, strictly positive: a number, or shape (dim,) or (..., dim). The public code
+            names the noise precision 2Λ.
         tolerance: half the thickness of the shell of norms that are kept, in (0, 1).
         validate_args: whether to check the values; if None, yes, unless Python runs with -O.
 
     Raises:
-        TypeError: if `loc` or `concentration` is not a floating-point tensor.
-        ValueError: if the shapes do not fit, dim < 2, `loc` is not of unit norm, `concentration` is not finite and
-            strictly positive, or `tolerance` is not in (0, 1).
+        TypeError: if `loc` is not a floating-point tensor, or `concentration` neither that nor a number.
+        ValueError: if the shapes do not fit, dim < 2, `loc` is not of unit norm, `concentration` is not finite, at
+            most 1e13 and strictly positive, or `tolerance` is not in (0, 1).
 
     See also:
         AnisotropicSpherical: the exact law.
@@ -60,31 +62,35 @@ class ApproximateAnisotropicSpherical(SphericalDistribution):
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
         "loc": unit_sphere,
-        "concentration": constraints.positive,
+        "concentration": positive_vector,
     }
+    _batched: ClassVar[dict[str, int]] = {"loc": 1, "concentration": 1}
+    _settings: ClassVar[tuple[str, ...]] = ("tolerance",)
 
     def __init__(
-        self, loc: Tensor, concentration: Tensor, tolerance: float = 0.1, validate_args: bool | None = None
+        self, loc: Tensor, concentration: Tensor | float, tolerance: float = 0.1, validate_args: bool | None = None
     ) -> None:
         checks = validates(validate_args)
         check_loc(loc, checks)
         dim = loc.shape[-1]
+        concentration = as_concentration(concentration, loc)
         check_concentration(concentration, dim, checks)
         if not 0 < tolerance < 1:
             raise ValueError(f"tolerance must lie in (0, 1), got {tolerance}")
         batch_shape = broadcast_shapes(loc.shape[:-1], concentration.shape[:-1])
         self.tolerance = tolerance
         self.loc = loc.expand((*batch_shape, dim))
-        self._given = concentration.to(loc.dtype)
+        concentration = concentration.to(loc)
+        self._given = concentration if concentration.ndim else concentration.expand(dim)
         self.concentration = self._given.expand((*batch_shape, dim))
         super().__init__(batch_shape, dim, checks)
 
-    def expand(self, batch_shape: _size, _instance: None = None) -> ApproximateAnisotropicSpherical:
-        """Return the same distribution with a larger batch shape, without copying."""
-        shape = (*batch_shape, self.event_shape[0])
-        given = self._given if self._given.ndim == 1 else self.concentration.expand(shape)
-        new = ApproximateAnisotropicSpherical(self.loc.expand(shape), given, self.tolerance, validate_args=False)
-        new._validate_args = self._validate_args
+    def expand(
+        self, batch_shape: _size, _instance: ApproximateAnisotropicSpherical | None = None
+    ) -> ApproximateAnisotropicSpherical:
+        """Return the same distribution with a larger batch shape, without copying; see `Law.expand`."""
+        new = super().expand(batch_shape, _instance)
+        new._given = self._given if self._given.ndim == 1 else new.concentration
         return new
 
     def sample(self, sample_shape: _size = ONE_SAMPLE, *, generator: torch.Generator | None = None) -> Tensor:
@@ -99,14 +105,15 @@ class ApproximateAnisotropicSpherical(SphericalDistribution):
             given = self._given if self._given.ndim == 1 else self.concentration
             loc, concentration = self.loc.reshape(-1, dim), given.reshape(-1, dim)
             repeats = torch.Size(sample_shape).numel()
-            return _sample(loc, concentration, self.tolerance, repeats, generator).reshape(shape)
+            draw = partial(_sample, tolerance=self.tolerance, generator=generator)
+            return among_finite_rows(draw, loc, concentration, repeats).reshape(shape)
 
 
 def _sample(
     loc: Float[Tensor, "rows dim"],
     concentration: Float[Tensor, "#rows dim"],
-    tolerance: float,
     repeats: int,
+    tolerance: float,
     generator: torch.Generator | None,
 ) -> Float[Tensor, "samples dim"]:
     rows, dim = loc.shape

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.types import _size
 
-from aninfonce.distributions._euclidean import Box, EuclideanDistribution, check_box, check_vectors
-from aninfonce.distributions._sphere import ONE_SAMPLE, broadcast_shapes
+from aninfonce.distributions._euclidean import Box, EuclideanDistribution, check_box, check_vectors, where_inside
+from aninfonce.distributions._law import ONE_SAMPLE
+from aninfonce.distributions._sphere import broadcast_shapes
 from aninfonce.distributions._validation import validates
 
 __all__ = ["UniformBox"]
@@ -24,7 +25,7 @@ class UniformBox(EuclideanDistribution):
 
     Arguments:
         low: the smallest values, shape (..., dim), dim >= 1.
-        high: the largest values, of a shape that broadcasts with `low`; the dtype becomes that of `low`.
+        high: the largest values: a number, or of a shape that broadcasts with `low`; the dtype becomes that of `low`.
         validate_args: whether to check the values; if None, yes, unless Python runs with -O.
 
     Raises:
@@ -47,24 +48,20 @@ class UniformBox(EuclideanDistribution):
         "high": constraints.real_vector,
     }
     has_rsample = True
+    _batched: ClassVar[dict[str, int]] = {"low": 1, "high": 1}
 
-    def __init__(self, low: Tensor, high: Tensor, validate_args: bool | None = None) -> None:
+    def __init__(self, low: Tensor, high: Tensor | float, validate_args: bool | None = None) -> None:
         checks = validates(validate_args)
         check_vectors("low", low, checks)
-        high = check_vectors("high", high, checks).to(low.dtype)
+        if isinstance(high, int | float) and not isinstance(high, bool):
+            high = torch.full_like(low, high).detach()
+        high = check_vectors("high", high, checks).to(low)
         shape = broadcast_shapes(low.shape, high.shape)
         if checks:
             check_box(low, high)
         self.low = low.expand(shape)
         self.high = high.expand(shape)
         super().__init__(shape[:-1], shape[-1], checks)
-
-    def expand(self, batch_shape: _size, _instance: None = None) -> UniformBox:
-        """Return the same distribution with a larger batch shape, without copying."""
-        shape = (*batch_shape, self.event_shape[0])
-        new = UniformBox(self.low.expand(shape), self.high.expand(shape), validate_args=False)
-        new._validate_args = self._validate_args
-        return new
 
     def rsample(self, sample_shape: _size = ONE_SAMPLE, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw samples of shape sample_shape + batch_shape + (dim,), differentiable in both bounds."""
@@ -84,7 +81,8 @@ class UniformBox(EuclideanDistribution):
         if self._validate_args:
             self._check_value(value)
         inside = self.support.check(value)
-        return torch.where(inside, -self.entropy(), -torch.inf).to(value.dtype)
+        dtype = torch.promote_types(value.dtype, self.low.dtype)
+        return where_inside(inside, value, -self.entropy().to(dtype))
 
     def entropy(self) -> Tensor:
         """Return the log of the volume, of shape batch_shape."""
@@ -99,6 +97,11 @@ class UniformBox(EuclideanDistribution):
     def mean(self) -> Tensor:
         """The centre, of shape batch_shape + (dim,)."""
         return (self.low + self.high) / 2
+
+    @property
+    def mode(self) -> Tensor:
+        """NaN, as of `torch.distributions.Uniform`: no point is likelier than another."""
+        return torch.full_like(self.low, torch.nan)
 
     @property
     def variance(self) -> Tensor:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
 from torch.distributions import constraints
 from torch.types import _size
 
-from aninfonce.distributions._euclidean import EuclideanDistribution, check_vectors
-from aninfonce.distributions._sphere import ONE_SAMPLE, broadcast_shapes
+from aninfonce.distributions._euclidean import EuclideanDistribution, check_vectors, where_inside
+from aninfonce.distributions._law import ONE_SAMPLE
+from aninfonce.distributions._sphere import broadcast_shapes
 from aninfonce.distributions._validation import validates
 
 __all__ = ["ContentStyleConditional"]
@@ -58,6 +59,8 @@ class ContentStyleConditional(EuclideanDistribution):
     """
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {"loc": constraints.real_vector}
+    _batched: ClassVar[dict[str, int]] = {"loc": 1}
+    _settings: ClassVar[tuple[str, ...]] = ("style", "style_law", "change_probability")
 
     def __init__(
         self,
@@ -90,16 +93,10 @@ class ContentStyleConditional(EuclideanDistribution):
         self.change_probability = probability.expand(len(style))
         super().__init__(batch_shape, dim, checks)
 
-    def expand(self, batch_shape: _size, _instance: None = None) -> ContentStyleConditional:
-        """Return the same distribution with a larger batch shape, without copying."""
-        new = ContentStyleConditional(
-            self.loc.expand((*batch_shape, self.event_shape[0])),
-            self.style,
-            self.style_law.expand(torch.Size(batch_shape)),
-            self.change_probability,
-            validate_args=False,
-        )
-        new._validate_args = self._validate_args
+    def expand(self, batch_shape: _size, _instance: ContentStyleConditional | None = None) -> ContentStyleConditional:
+        """Return the same distribution with a larger batch shape, without copying; see `Law.expand`."""
+        new = super().expand(batch_shape, _instance)
+        new.style_law = self.style_law.expand(new.batch_shape)
         return new
 
     def sample(self, sample_shape: _size = ONE_SAMPLE, *, generator: torch.Generator | None = None) -> Tensor:
@@ -128,12 +125,83 @@ class ContentStyleConditional(EuclideanDistribution):
             NotImplementedError: if a change probability is below 1: style coordinates that stay have atoms, and with
                 them the law has no density with respect to that measure either.
         """
-        if bool((self.change_probability < 1).any()):
-            raise NotImplementedError(
-                "log_prob needs change_probability=1: a style coordinate that stays put with positive probability "
-                "has an atom and hence no density"
-            )
+        self._check_density("log_prob")
         if self._validate_args:
             self._check_value(value)
         same = (value[..., self.content] == self.loc[..., self.content]).all(-1)
-        return torch.where(same, self.style_law.log_prob(value[..., self.style]), -torch.inf)
+        return where_inside(same, value, self.style_law.log_prob(value[..., self.style]))
+
+    def _check_density(self, name: str) -> None:
+        if bool((self.change_probability < 1).any()):
+            raise NotImplementedError(
+                f"{name} needs change_probability=1: a style coordinate that stays put with positive probability "
+                "has an atom and hence no density"
+            )
+
+    @constraints.dependent_property(is_discrete=False, event_dim=1)
+    def support(self) -> SharedContent:
+        """Vectors with this content whose style may be drawn, or has stayed where that can be."""
+        return SharedContent(self)
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean, of shape batch_shape + (dim,): the content, and (1 - q) s + q E[s̃ | s]."""
+        return self._with_style(self._style_moments()[0])
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance of every coordinate, of shape batch_shape + (dim,); 0 for the content."""
+        first, second = self._style_moments()
+        return torch.zeros_like(self.loc).index_copy(-1, self._places(), (second - first**2).clamp_min(0))
+
+    @property
+    def mode(self) -> Tensor:
+        """The content with the mode of the style's law.
+
+        Raises:
+            NotImplementedError: as `log_prob`.
+        """
+        self._check_density("mode")
+        return self._with_style(self.style_law.mode.to(self.loc.dtype))
+
+    def entropy(self) -> Tensor:
+        """The entropy of the style, of shape batch_shape, with respect to the measure of `log_prob`.
+
+        Raises:
+            NotImplementedError: as `log_prob`.
+        """
+        self._check_density("entropy")
+        return self.style_law.entropy()
+
+    def _style_moments(self) -> tuple[Tensor, Tensor]:
+        """First and second moments of the style coordinates: copied with probability 1 - q, else redrawn."""
+        s, q, law = self.loc[..., self.style], self.change_probability, self.style_law
+        first = (1 - q) * s + q * law.mean
+        return first, (1 - q) * s**2 + q * (law.variance + law.mean**2)
+
+    def _with_style(self, style: Tensor) -> Tensor:
+        return self.loc.index_copy(-1, self._places(), style.to(self.loc.dtype))
+
+    def _places(self) -> Tensor:
+        return torch.tensor(self.style, device=self.loc.device)
+
+
+class SharedContent(constraints.Constraint):
+    """Vectors (last dimension) that a `ContentStyleConditional` can give."""
+
+    event_dim = 1
+
+    def __init__(self, law: ContentStyleConditional) -> None:
+        self.law = law
+        super().__init__()
+
+    def check(self, value: Tensor) -> Tensor:
+        """Return, for each vector of `value` (..., dim), whether it can be drawn."""
+        law = self.law
+        same = (value[..., law.content] == law.loc[..., law.content]).all(-1)
+        style, kept = value[..., law.style], value[..., law.style] == law.loc[..., law.style]
+        # A coordinate that stayed where it was is no matter of the style's law: its mean stands in for it.
+        drawn = torch.where(kept & (law.change_probability < 1), law.style_law.mean.to(style.dtype), style)
+        support = cast(constraints.Constraint, law.style_law.support)
+        inside: Tensor = support.check(drawn)  # type: ignore[no-untyped-call]
+        return same & inside

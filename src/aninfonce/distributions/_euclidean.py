@@ -6,11 +6,12 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 from torch.types import _size
 
 from aninfonce._checks import check_finite
-from aninfonce.distributions._sphere import ONE_SAMPLE, broadcast_shapes
+from aninfonce.distributions._law import ONE_SAMPLE, Law
+from aninfonce.distributions._sphere import broadcast_shapes
 
 __all__ = [
     "Box",
@@ -21,6 +22,7 @@ __all__ = [
     "check_exponent",
     "check_inside",
     "check_vectors",
+    "where_inside",
 ]
 
 
@@ -38,17 +40,18 @@ class Box(constraints.Constraint):
         return ((self.low <= value) & (value <= self.high)).all(-1)
 
 
-class EuclideanDistribution(Distribution):
-    """What the distributions of vectors in R^d share: who checks the arguments, and the generator of `sample`.
+def where_inside(inside: Tensor, value: Tensor, log_density: Tensor) -> Tensor:
+    """`log_density` inside the support, -∞ outside, and NaN where a vector of `value` (..., dim) has a NaN."""
+    outside = torch.where(value.isnan().any(-1), torch.nan, -torch.inf).to(log_density.dtype)
+    return torch.where(inside, log_density, outside)
+
+
+class EuclideanDistribution(Law):
+    """What the distributions of vectors in R^d share: the generator of `sample`, and what a value may be.
 
     Densities are with respect to the Lebesgue measure of R^d, so that a point outside the support is no error: its
-    density is zero.
+    density is zero. NaN is one, or without checks has the density NaN.
     """
-
-    def __init__(self, batch_shape: torch.Size, dim: int, validate_args: bool) -> None:
-        # The constructors check everything themselves, in words that name what was expected.
-        super().__init__(batch_shape, torch.Size([dim]), validate_args=False)
-        self._validate_args = validate_args
 
     def sample(self, sample_shape: _size = ONE_SAMPLE, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw samples of shape sample_shape + batch_shape + (dim,).
@@ -65,10 +68,12 @@ class EuclideanDistribution(Distribution):
         raise NotImplementedError(f"{type(self).__name__} has no reparametrised samples; use sample()")
 
     def _check_value(self, value: Tensor) -> None:
-        """Raise ValueError unless `value` holds vectors (..., dim) that broadcast with the batch shape."""
+        """Raise ValueError unless `value` holds vectors (..., dim) that broadcast with the batch shape, without NaN."""
         if value.ndim < 1 or value.shape[-1:] != self._event_shape:
             raise ValueError(f"value must have shape (..., {self._event_shape[0]}), got {tuple(value.shape)}")
         broadcast_shapes(value.shape[:-1], self._batch_shape)
+        if bool(value.isnan().any()):
+            raise ValueError(f"value must not be NaN, got {int(value.isnan().sum())} NaN among {value.numel()} numbers")
 
 
 def check_vectors(name: str, x: object, values: bool) -> Tensor:

@@ -16,7 +16,8 @@ from aninfonce.distributions._euclidean import (
     check_exponent,
     check_vectors,
 )
-from aninfonce.distributions._sphere import ONE_SAMPLE, broadcast_shapes
+from aninfonce.distributions._law import ONE_SAMPLE, positive_vector
+from aninfonce.distributions._sphere import broadcast_shapes
 from aninfonce.distributions._validation import validates
 
 __all__ = ["GeneralizedNormal"]
@@ -56,8 +57,10 @@ class GeneralizedNormal(EuclideanDistribution):
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
         "loc": constraints.real_vector,
-        "concentration": constraints.positive,
+        "concentration": positive_vector,
     }
+    _batched: ClassVar[dict[str, int]] = {"loc": 1, "concentration": 1}
+    _settings: ClassVar[tuple[str, ...]] = ("exponent",)
     support = constraints.real_vector
     has_rsample = True
 
@@ -72,15 +75,6 @@ class GeneralizedNormal(EuclideanDistribution):
         self.loc = loc.expand(shape)
         self.concentration = concentration.expand(shape)
         super().__init__(shape[:-1], shape[-1], checks)
-
-    def expand(self, batch_shape: _size, _instance: None = None) -> GeneralizedNormal:
-        """Return the same distribution with a larger batch shape, without copying."""
-        shape = (*batch_shape, self.event_shape[0])
-        new = GeneralizedNormal(
-            self.loc.expand(shape), self.concentration.expand(shape), self.exponent, validate_args=False
-        )
-        new._validate_args = self._validate_args
-        return new
 
     def rsample(self, sample_shape: _size = ONE_SAMPLE, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw samples of shape sample_shape + batch_shape + (dim,), differentiable in `loc` and `concentration`.
@@ -129,7 +123,16 @@ class GeneralizedNormal(EuclideanDistribution):
         return self.loc
 
     @property
+    def mode(self) -> Tensor:
+        """The location z, of shape batch_shape + (dim,)."""
+        return self.loc
+
+    @property
     def variance(self) -> Tensor:
         """The variance λ^{-2/p} Γ(3/p)/Γ(1/p) of every coordinate, of shape batch_shape + (dim,)."""
-        unit = math.exp(math.lgamma(3 / self.exponent) - math.lgamma(1 / self.exponent))
-        return unit * self.concentration ** (-2 / self.exponent)
+        return self.absolute_moment(2)
+
+    def absolute_moment(self, r: float) -> Tensor:
+        """E|u_k - z_k|^r = λ_k^{-r/p} Γ((r + 1)/p)/Γ(1/p), r > -1, of shape batch_shape + (dim,)."""
+        unit = math.exp(math.lgamma((r + 1) / self.exponent) - math.lgamma(1 / self.exponent))
+        return unit * self.concentration ** (-r / self.exponent)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 
 from aninfonce._checks import check_finite
+from aninfonce.distributions._law import LARGEST_CONCENTRATION, Law
 
 __all__ = [
-    "ONE_SAMPLE",
     "SphericalDistribution",
+    "as_concentration",
     "broadcast_shapes",
     "check_concentration",
     "check_dim",
@@ -22,8 +24,6 @@ __all__ = [
     "log_area",
     "unit_sphere",
 ]
-
-ONE_SAMPLE = torch.Size()  # the default of every sample_shape
 
 
 def log_area(dim: int) -> float:
@@ -56,18 +56,17 @@ class _UnitSphere(constraints.Constraint):
 unit_sphere = _UnitSphere()
 
 
-class SphericalDistribution(Distribution):
-    """What the distributions on S^{d-1} share: the support, and who checks the arguments.
-
-    The constructors check types, shapes and values themselves, in words that name what was expected; torch's generic
-    check of `arg_constraints` would only repeat the passes over the data, so it is skipped.
-    """
+class SphericalDistribution(Law):
+    """What the distributions on S^{d-1} share: the support."""
 
     support = unit_sphere
 
-    def __init__(self, batch_shape: torch.Size, dim: int, validate_args: bool) -> None:
-        super().__init__(batch_shape, torch.Size([dim]), validate_args=False)
-        self._validate_args = validate_args
+
+def as_concentration(concentration: Tensor | float, loc: Tensor) -> Tensor:
+    """A number becomes a tensor, in the dtype and on the device of `loc`; everything else stays what it is."""
+    if isinstance(concentration, int | float) and not isinstance(concentration, bool):
+        return torch.tensor(float(concentration), dtype=loc.dtype, device=loc.device)
+    return cast(Tensor, concentration)
 
 
 def _check_tensor(name: str, x: object, shape: str) -> Tensor:
@@ -99,24 +98,34 @@ def check_loc(loc: object, values: bool) -> None:
 
 
 def check_concentration(concentration: object, dim: int, values: bool, signed: bool = False) -> None:
-    """Check that `concentration` is a floating-point tensor (..., dim), and if `values`, finite and positive.
+    """Check that `concentration` is a floating-point tensor, () or (..., dim), and if `values`, finite and positive.
 
     Raises:
         TypeError: if it is not a floating-point tensor.
         ValueError: if its last dimension is not `dim`, or an entry is not finite, or (unless `signed`) not positive.
     """
     concentration = _check_tensor("concentration", concentration, f"({dim},) or (..., {dim})")
-    if concentration.ndim < 1 or concentration.shape[-1] != dim:
+    if concentration.ndim and concentration.shape[-1] != dim:
         raise ValueError(
-            f"concentration must have shape ({dim},) or (..., {dim}) like loc, got {tuple(concentration.shape)}"
+            f"concentration must be a number or have shape ({dim},) or (..., {dim}) like loc, "
+            f"got {tuple(concentration.shape)}"
         )
     if not values:
         return
     check_finite("concentration", concentration)
+    _check_not_too_large(concentration)
     if not signed and not bool((concentration > 0).all()):
         raise ValueError(
             "concentration must be strictly positive (pass signed=True to allow other values), "
             f"got a smallest entry of {float(concentration.detach().min()):.6g}"
+        )
+
+
+def _check_not_too_large(concentration: Tensor) -> None:
+    if bool((concentration.abs() > LARGEST_CONCENTRATION).any()):
+        raise ValueError(
+            f"concentration must be at most {LARGEST_CONCENTRATION:.0e}, where samples are z to six digits, "
+            f"got one of {float(concentration.detach().abs().max()):.6g}"
         )
 
 
@@ -131,6 +140,7 @@ def check_kappa(concentration: object, values: bool) -> None:
     if not values:
         return
     check_finite("concentration", concentration)
+    _check_not_too_large(concentration)
     if bool((concentration < 0).any()):
         raise ValueError(f"concentration must be at least 0, got one of {float(concentration.detach().min()):.6g}")
 

@@ -30,8 +30,10 @@ from aninfonce.distributions._euclidean import (
     check_exponent,
     check_inside,
     check_vectors,
+    where_inside,
 )
-from aninfonce.distributions._sphere import ONE_SAMPLE, broadcast_shapes
+from aninfonce.distributions._law import ONE_SAMPLE, positive_vector
+from aninfonce.distributions._sphere import broadcast_shapes
 from aninfonce.distributions._validation import validates
 
 __all__ = ["TruncatedGeneralizedNormal"]
@@ -80,10 +82,12 @@ class TruncatedGeneralizedNormal(EuclideanDistribution):
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
         "loc": constraints.real_vector,
-        "concentration": constraints.positive,
+        "concentration": positive_vector,
         "low": constraints.real_vector,
         "high": constraints.real_vector,
     }
+    _batched: ClassVar[dict[str, int]] = {"loc": 1, "concentration": 1, "low": 1, "high": 1}
+    _settings: ClassVar[tuple[str, ...]] = ("exponent",)
 
     def __init__(
         self,
@@ -109,15 +113,6 @@ class TruncatedGeneralizedNormal(EuclideanDistribution):
         self.low = low.expand(shape)
         self.high = high.expand(shape)
         super().__init__(shape[:-1], shape[-1], checks)
-
-    def expand(self, batch_shape: _size, _instance: None = None) -> TruncatedGeneralizedNormal:
-        """Return the same distribution with a larger batch shape, without copying."""
-        loc, concentration, low, high = (
-            x.expand((*batch_shape, self.event_shape[0])) for x in (self.loc, self.concentration, self.low, self.high)
-        )
-        new = TruncatedGeneralizedNormal(loc, concentration, self.exponent, low, high, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
 
     def sample(self, sample_shape: _size = ONE_SAMPLE, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw samples of shape sample_shape + batch_shape + (dim,), by inversion: monotone in the uniform numbers.
@@ -145,7 +140,7 @@ class TruncatedGeneralizedNormal(EuclideanDistribution):
             self._check_value(value)
         inside = self.support.check(value)
         similarity = -(self.concentration * (value - self.loc).abs() ** self.exponent).sum(-1)
-        return torch.where(inside, similarity, -torch.inf)
+        return where_inside(inside, value, similarity)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log density of every vector of `value` (..., dim), -∞ outside the box.
@@ -170,11 +165,21 @@ class TruncatedGeneralizedNormal(EuclideanDistribution):
         return (self.loc + unit * self._first(below, above)).to(self.loc.dtype)
 
     @property
+    def mode(self) -> Tensor:
+        """The location z, of shape batch_shape + (dim,)."""
+        return self.loc
+
+    @property
     def variance(self) -> Tensor:
         """The variance of every coordinate, of shape batch_shape + (dim,)."""
         unit, below, above = self._walls()
         second = self._moment(2, below, above) / self._moment(0, below, above)
         return (unit**2 * (second - self._first(below, above) ** 2)).to(self.loc.dtype)
+
+    def absolute_moment(self, r: float) -> Tensor:
+        """E|u_k - z_k|^r, r > -1, of shape batch_shape + (dim,): λ_k^{-r/p} (I_r(a) + I_r(b)) over the mass."""
+        unit, below, above = self._walls()
+        return (unit**r * self._moment(r, below, above) / self._moment(0, below, above)).to(self.loc.dtype)
 
     def entropy(self) -> Tensor:
         """The entropy log C(z) + E Σ_k λ_k |u_k - z_k|^p, of shape batch_shape."""

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.distributions.constraints import Constraint
 from torch.types import _size
 
-from aninfonce.distributions._sphere import ONE_SAMPLE, SphericalDistribution, broadcast_shapes, check_dim, log_area
+from aninfonce.distributions._law import ONE_SAMPLE
+from aninfonce.distributions._sphere import SphericalDistribution, broadcast_shapes, check_dim, log_area
 from aninfonce.distributions._validation import validates
 
 __all__ = ["HypersphericalUniform"]
@@ -41,6 +42,7 @@ class HypersphericalUniform(SphericalDistribution):
     """
 
     arg_constraints: ClassVar[dict[str, Constraint]] = {}
+    _settings: ClassVar[tuple[str, ...]] = ("dim",)
     has_rsample = True
 
     def __init__(
@@ -58,13 +60,6 @@ class HypersphericalUniform(SphericalDistribution):
         self.dim = dim
         self._like = torch.empty(0, device=device, dtype=dtype)
         super().__init__(torch.Size(), dim, validates(validate_args))
-
-    def expand(self, batch_shape: _size, _instance: None = None) -> HypersphericalUniform:
-        """Return the same distribution with another batch shape."""
-        like = self._like
-        new = HypersphericalUniform(self.dim, device=like.device, dtype=like.dtype, validate_args=self._validate_args)
-        new._batch_shape = torch.Size(batch_shape)
-        return new
 
     def sample(self, sample_shape: _size = ONE_SAMPLE, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw samples of shape sample_shape + batch_shape + (dim,); normalised Gaussians."""
@@ -88,7 +83,9 @@ class HypersphericalUniform(SphericalDistribution):
         if self._validate_args:
             self._validate_sample(value)
         shape = broadcast_shapes(value.shape[:-1], self._batch_shape)
-        return value.new_full(shape, -log_area(self.dim))
+        dtype = torch.promote_types(value.dtype, self._like.dtype)
+        constant = torch.full(shape, -log_area(self.dim), dtype=dtype, device=value.device)
+        return torch.where(value.isnan().any(-1), torch.nan, constant)
 
     def entropy(self) -> Tensor:
         """Return log |S^{d-1}|, the largest entropy on the sphere, of shape batch_shape."""
@@ -98,6 +95,11 @@ class HypersphericalUniform(SphericalDistribution):
     def mean(self) -> Tensor:
         """Return zeros of shape batch_shape + (dim,)."""
         return self._like.new_zeros((*self._batch_shape, self.dim))
+
+    @property
+    def mode(self) -> Tensor:
+        """NaN, as of `torch.distributions.Uniform`: no point is likelier than another."""
+        return torch.full_like(self.mean, torch.nan)
 
     @property
     def variance(self) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -10,10 +11,11 @@ from torch.distributions import constraints
 from torch.types import _size
 
 from aninfonce._typing import Float
+from aninfonce.distributions._law import ONE_SAMPLE, among_finite_rows
 from aninfonce.distributions._normalizer import log_sphere_integral
 from aninfonce.distributions._sphere import (
-    ONE_SAMPLE,
     SphericalDistribution,
+    as_concentration,
     broadcast_shapes,
     check_kappa,
     check_loc,
@@ -33,14 +35,14 @@ class VonMisesFisher(SphericalDistribution):
 
     Arguments:
         loc: z, the mean direction: unit vectors, shape (..., dim), dim >= 2.
-        concentration: κ >= 0, a scalar tensor or of a shape that broadcasts with the batch shape of `loc`; 0 is the
+        concentration: κ >= 0, a number or a tensor of a shape that broadcasts with the batch shape of `loc`; 0 is the
             uniform distribution.
         validate_args: whether to check the values; if None, yes, unless Python runs with -O.
 
     Raises:
-        TypeError: if an argument is not a floating-point tensor.
-        ValueError: if the shapes do not broadcast, dim < 2, `loc` is not of unit norm or `concentration` is negative
-            or not finite.
+        TypeError: if `loc` is not a floating-point tensor, or `concentration` neither that nor a number.
+        ValueError: if the shapes do not broadcast, dim < 2, `loc` is not of unit norm or `concentration` is negative,
+            not finite or above 1e13.
 
     See also:
         AnisotropicSpherical: one concentration for each coordinate.
@@ -50,7 +52,7 @@ class VonMisesFisher(SphericalDistribution):
         distributions on the m-sphere".
 
     Example:
-        >>> vmf = VonMisesFisher(torch.tensor([0.0, 0.0, 1.0]), torch.tensor(50.0))
+        >>> vmf = VonMisesFisher(torch.tensor([0.0, 0.0, 1.0]), 50.0)
         >>> u = vmf.sample((1000,), generator=torch.Generator().manual_seed(0))
         >>> bool((u.mean(0) - vmf.mean).abs().max() < 0.02)
         True
@@ -60,25 +62,17 @@ class VonMisesFisher(SphericalDistribution):
         "loc": unit_sphere,
         "concentration": constraints.nonnegative,
     }
+    _batched: ClassVar[dict[str, int]] = {"loc": 1, "concentration": 0}
 
-    def __init__(self, loc: Tensor, concentration: Tensor, validate_args: bool | None = None) -> None:
+    def __init__(self, loc: Tensor, concentration: Tensor | float, validate_args: bool | None = None) -> None:
         checks = validates(validate_args)
         check_loc(loc, checks)
+        concentration = as_concentration(concentration, loc)
         check_kappa(concentration, checks)
         batch_shape = broadcast_shapes(loc.shape[:-1], concentration.shape)
         self.loc = loc.expand((*batch_shape, loc.shape[-1]))
-        self.concentration = concentration.to(loc.dtype).expand(batch_shape)
+        self.concentration = concentration.to(loc).expand(batch_shape)
         super().__init__(batch_shape, loc.shape[-1], checks)
-
-    def expand(self, batch_shape: _size, _instance: None = None) -> VonMisesFisher:
-        """Return the same distribution with a larger batch shape, without copying."""
-        new = VonMisesFisher(
-            self.loc.expand((*batch_shape, self.loc.shape[-1])),
-            self.concentration.expand(tuple(batch_shape)),
-            validate_args=False,
-        )
-        new._validate_args = self._validate_args
-        return new
 
     def sample(self, sample_shape: _size = ONE_SAMPLE, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw samples of shape sample_shape + batch_shape + (dim,), exactly."""
@@ -86,8 +80,8 @@ class VonMisesFisher(SphericalDistribution):
         with torch.no_grad():
             loc = self.loc.reshape(-1, shape[-1])
             concentration = self.concentration.reshape(-1)
-            repeats = torch.Size(sample_shape).numel()
-            return sample_von_mises_fisher(loc, concentration, repeats, generator).reshape(shape)
+            draw = partial(sample_von_mises_fisher, generator=generator)
+            return among_finite_rows(draw, loc, concentration, torch.Size(sample_shape).numel()).reshape(shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log density of every vector of `value` (..., dim), with respect to the surface measure.
@@ -102,7 +96,8 @@ class VonMisesFisher(SphericalDistribution):
         # zᵀu = 1 - |u - z|²/2: unlike the product, this forgives norms that are one up to rounding only.
         half_square = ((value.double() - self.loc.double()) ** 2).sum(-1) / 2
         kappa = self.concentration.double()
-        return (kappa * (1 - half_square) - self._log_integral(kappa)).to(value.dtype)
+        dtype = torch.promote_types(value.dtype, self.loc.dtype)
+        return (kappa * (1 - half_square) - self._log_integral(kappa)).to(dtype)
 
     @property
     def log_normalizer(self) -> Tensor:
@@ -114,6 +109,26 @@ class VonMisesFisher(SphericalDistribution):
         """The mean vector A(κ) z, of shape batch_shape + (dim,); A(κ) = I_{d/2}(κ)/I_{d/2-1}(κ)."""
         return self._mean_resultant_length()[..., None].to(self.loc.dtype) * self.loc
 
+    @property
+    def mode(self) -> Tensor:
+        """The mean direction z, of shape batch_shape + (dim,); at κ = 0 every other point is as likely."""
+        return self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance of every coordinate, of shape batch_shape + (dim,), to about 1e-12.
+
+        With t = zᵀu, E t² = 1 - (d - 1) A/κ, and what is orthogonal to z has no direction of its own:
+        Var u_i = z_i² Var t + (1 - z_i²) A/κ.
+        """
+        # A/κ tends to 1/d for small κ, where it is had from a κ that still tells.
+        kappa = self.concentration.double().clamp_min(1e-6)
+        across = self._mean_resultant_length(kappa) / kappa
+        along = 1 - (self.event_shape[0] - 1) * across - self._mean_resultant_length() ** 2
+        z2 = self.loc.double() ** 2
+        variance = z2 * along.clamp_min(0)[..., None] + (1 - z2) * across[..., None]
+        return variance.clamp_min(0).to(self.loc.dtype)
+
     def entropy(self) -> Tensor:
         """The entropy log C(κ) - κ A(κ), of shape batch_shape."""
         kappa = self.concentration.double()
@@ -123,10 +138,11 @@ class VonMisesFisher(SphericalDistribution):
         b = kappa[..., None] / 2
         return log_sphere_integral(b.new_zeros(1), b, repeats=self.event_shape[0])
 
-    def _mean_resultant_length(self) -> Tensor:
-        differentiable = torch.is_grad_enabled() and self.concentration.requires_grad
+    def _mean_resultant_length(self, kappa: Tensor | None = None) -> Tensor:
+        """A(κ), of shape batch_shape, float64; κ is the concentration unless given."""
+        kappa = self.concentration.double() if kappa is None else kappa
+        differentiable = torch.is_grad_enabled() and kappa.requires_grad
         with torch.enable_grad():
-            kappa = self.concentration.double()
             kappa = kappa.clone() if differentiable else kappa.detach().clone().requires_grad_()
             (length,) = torch.autograd.grad(self._log_integral(kappa).sum(), kappa, create_graph=differentiable)
         return length

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aninfonce._runs import pack_images
@@ -18,6 +17,7 @@ from aninfonce.data import ImageDataset, load_images
 from aninfonce.data.generators import ImageDecoder, separation, smallest_singular_value
 from aninfonce.data.latent_pairs import LatentPairs
 from aninfonce.distributions import HypersphericalUniform
+from aninfonce.experiments.placement import placed
 from aninfonce.experiments.recipe import Mixing, Recipe, RecoveryModel, make_objective
 from aninfonce.experiments.recovery import WHITENING, Groups, recover_from
 from aninfonce.experiments.task import Outcome, Place
@@ -26,13 +26,13 @@ from aninfonce.models import VAE
 from aninfonce.models.latent_encoder import LatentEncoder
 from aninfonce.models.vae import active_units
 
-__all__ = ["DecodedRecoveryTask", "DecoderTask", "on_sphere"]
+__all__ = ["DecodedRecoveryTask", "DecoderTask", "OnSphere"]
 
 # Latents for the check that the decoder is injective; numbers of pictures; a distribution is kept as its quantiles.
 CHECKED, SHOWN, SHOWN_PAIRS, TURNS, QUANTILES = 2048, 10, 40, 9, 101
 
 
-def on_sphere(decoder: ImageDecoder, radius: float, linear: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+class OnSphere(nn.Module):
     """g(z) = decoder(radius · A z), latents of the unit sphere, shape (n, dim), to images.
 
     Arguments:
@@ -40,13 +40,17 @@ def on_sphere(decoder: ImageDecoder, radius: float, linear: Tensor | None = None
         radius: √dim is where the VAE's prior, a standard normal, has its mass.
         linear: A, shape (dim, dim), a rotation where g shall be injective; None is the identity.
     """
-    scaled = radius * (torch.eye(decoder.dim) if linear is None else linear)
 
-    def generator(z: Tensor) -> Tensor:
-        images: Tensor = decoder(z @ scaled.to(z).T)
+    def __init__(self, decoder: ImageDecoder, radius: float, linear: Tensor | None = None) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.scaled: Tensor
+        self.register_buffer("scaled", radius * (torch.eye(decoder.dim) if linear is None else linear))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """The images of latents."""
+        images: Tensor = self.decoder(z @ self.scaled.to(z).T)
         return images
-
-    return generator
 
 
 @dataclass(frozen=True)
@@ -125,16 +129,12 @@ class DecodedRecoveryTask:
         # The sphere's latents have no axes but those that Λ gives them: every seed has another mixing.
         rotation, _ = torch.linalg.qr(torch.randn(dim, dim, generator=rng))
         rotation[:, dim - self.ignored :] = 0
-        concentration = torch.tensor(self.mixing.concentration)
-        pairs = LatentPairs(concentration, on_sphere(decoder, self.radius, rotation))
+        pairs = LatentPairs(torch.tensor(self.mixing.concentration), OnSphere(decoder, self.radius, rotation))
         observations = pairs.generator(pairs.latents(WHITENING, rng))
         encoder = LatentEncoder(dim, self.recipe.width, observations, rng, components=self.components)
-        model = RecoveryModel(encoder, make_objective(self.recipe, dim)).to(place.device)
+        model = RecoveryModel(encoder, make_objective(self.recipe, dim))
         shown = [pack_images(pairs.generator(z)) for z in pairs.latent_pairs(SHOWN_PAIRS, rng)]
-        if place.device != "cpu":  # draws are made where they are used
-            decoder.to(place.device)
-            pairs = LatentPairs(concentration.to(place.device), pairs.generator)
-            rng = torch.Generator(place.device).manual_seed(seed)
+        pairs, model, rng = placed(pairs, model, rng, seed, place.device)
         found = recover_from(pairs, model, self.recipe, rng, self.groups)
         details = {
             "curve": found.curve,
@@ -172,7 +172,7 @@ def _fit_of(vae: VAE, images: ImageDataset) -> tuple[dict[str, float], dict[str,
 def _injectivity(decoder: ImageDecoder, radius: float, rng: torch.Generator) -> tuple[dict[str, float], dict[str, Any]]:
     """How far g is from losing a latent, in the small, at large, and by inverting it; in double precision."""
     exact = copy.deepcopy(decoder).double()
-    g = on_sphere(exact, radius)
+    g = OnSphere(exact, radius)
     z = HypersphericalUniform(decoder.dim, dtype=torch.float64).sample((CHECKED,), generator=rng)
     local = smallest_singular_value(g, z)
     apart = separation(g, z)
@@ -200,5 +200,5 @@ def _along_axes(decoder: ImageDecoder, radius: float, rng: torch.Generator) -> T
     across = F.normalize(start - (start @ axes.T).T * axes, dim=1)  # of each axis: the start's direction without it
     angle = torch.linspace(-torch.pi / 2, torch.pi / 2, TURNS)[:, None, None]
     z = (angle.cos() * across + angle.sin() * axes).transpose(0, 1)
-    images = on_sphere(decoder, radius)(z.flatten(0, 1))
+    images: Tensor = OnSphere(decoder, radius)(z.flatten(0, 1))
     return images.reshape(decoder.dim, TURNS, *decoder.shape)

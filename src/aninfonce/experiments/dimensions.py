@@ -114,7 +114,7 @@ class Dimensions(Experiment):
         shown = ("aninfonce", *(f"infonce-tau-{t:g}" for t in self.temperatures), "infonce-trainable")
         runs = {(m, d): self._task(m, d) for d in (*self.dims, *self.costly) for m in shown}
         often = {f"{m}-d-{d}": task for (m, d), task in runs.items() if m == "aninfonce" and d in self.dims}
-        rest = {(m, d) for m, d in runs if f"{m}-d-{d}" not in often and (m == "aninfonce" or d in self.dims)}
+        rest = [(m, d) for m, d in runs if f"{m}-d-{d}" not in often and (m == "aninfonce" or d in self.dims)]
         once = {f"{m}-d-{d}": runs[m, d] for m, d in sorted(rest, key=lambda pair: -pair[1])}
         ticks = [float(d) for d in sorted((*self.dims, *self.costly))]
         return Study(

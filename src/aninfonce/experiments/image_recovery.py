@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from aninfonce.data.generators import (
     smallest_singular_value,
 )
 from aninfonce.data.latent_pairs import LatentPairs
+from aninfonce.experiments.placement import placed
 from aninfonce.experiments.recipe import Mixing, Recipe, RecoveryModel, make_objective
 from aninfonce.experiments.recovery import recover_from
 from aninfonce.experiments.task import Outcome, Place
@@ -83,10 +84,8 @@ class SpriteRecoveryTask:
             images = pairs.generator(pairs.latents(STATISTICS, rng))
         dim = pairs.dim + self.spare
         encoder = ImageLatentEncoder(dim, images, channels=self.channels, width=self.recipe.width, generator=rng)
-        model = RecoveryModel(encoder, make_objective(self.recipe, dim)).to(place.device)
-        if place.device != "cpu":  # draws are made where they are used
-            pairs = replace(pairs, concentration=pairs.concentration.to(place.device))
-            rng = torch.Generator(place.device).manual_seed(seed)
+        model = RecoveryModel(encoder, make_objective(self.recipe, dim))
+        pairs, model, rng = placed(pairs, model, rng, seed, place.device)
         groups = {**self.groups, **{name: (i,) for i, name in enumerate(self.factors)}}
         found = recover_from(pairs, model, self.recipe, rng, groups, measure=self._readouts)
         details = {"curve": found.curve, "concentration": found.concentration, "matched": found.matched}

@@ -11,6 +11,7 @@ from torch import Tensor
 from aninfonce import metrics
 from aninfonce.data.generators import InvertibleMLP
 from aninfonce.distributions import HypersphericalUniform
+from aninfonce.experiments.placement import generator_on
 from aninfonce.experiments.recipe import Mixing
 from aninfonce.models.latent_encoder import LatentEncoder
 
@@ -45,8 +46,7 @@ class World:
         with torch.no_grad():
             observations = g(HypersphericalUniform(dim).sample((WHITENING,), generator=rng))
         encoder = LatentEncoder(dim, width, observations, rng)
-        if device != "cpu":  # draws are made where they are used
-            rng = torch.Generator(device).manual_seed(seed)
+        rng = generator_on(device, rng, seed)
         held_out = HypersphericalUniform(dim, device=device).sample((HELD_OUT,), generator=rng)
         return cls(g.to(device), encoder.to(device), rng, held_out)
 
@@ -66,4 +66,4 @@ def scores(
     r2 = metrics.linear_r2(z, z_hat, groups={"": range(z.shape[1]), **groups})
     numbers = {f"r2_{name}" if name else "r2": value for name, value in r2.items()}
     numbers["mean_correlation"] = metrics.mean_correlation(z, z_hat)
-    return numbers, z_hat, torch.as_tensor(metrics.match_dimensions(z, z_hat).permutation)
+    return numbers, z_hat, torch.as_tensor(metrics.match_dimensions(z, z_hat).permutation, device=z_hat.device)

@@ -17,6 +17,7 @@ from aninfonce import metrics
 from aninfonce.data.generators import InvertibleMLP
 from aninfonce.data.latent_pairs import LatentPairs
 from aninfonce.experiments.fitting import fit_encoder
+from aninfonce.experiments.placement import placed
 from aninfonce.experiments.recipe import Mixing, Recipe, RecoveryModel, make_objective
 from aninfonce.experiments.task import Outcome, Place
 from aninfonce.models.latent_encoder import LatentEncoder
@@ -116,13 +117,12 @@ def recover(
     dim = len(mixing.concentration)
     rng = torch.Generator().manual_seed(seed)
     g = InvertibleMLP(dim, mixing.depth, mixing.negative_slope, generator=rng)
+    pairs = make_pairs(torch.tensor(mixing.concentration), g)
     with torch.no_grad():
-        observations = g(LatentPairs(torch.tensor(mixing.concentration), g).latents(WHITENING, rng))
+        observations = g(pairs.latents(WHITENING, rng))
     encoder = LatentEncoder(dim, recipe.width, observations, rng, hidden_layers=recipe.hidden_layers)
-    model = (make_model or RecoveryModel)(encoder, make_objective(recipe, dim)).to(device)
-    pairs = make_pairs(torch.tensor(mixing.concentration, device=device), g.to(device))
-    if device != "cpu":  # draws are made where they are used
-        rng = torch.Generator(device).manual_seed(seed)
+    model = (make_model or RecoveryModel)(encoder, make_objective(recipe, dim))
+    pairs, model, rng = placed(pairs, model, rng, seed, device)
     recovery = recover_from(pairs, model, recipe, rng, groups, on_step, measure=measure)
     recovery.metrics["cpu_seconds"] = time.process_time() - started
     return recovery

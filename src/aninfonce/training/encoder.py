@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aninfonce._checks import nearest_name
+from aninfonce._checks import check_device, nearest_name
 from aninfonce._runs import read_json, write_json
 from aninfonce.training.checkpoint import load_weights, save_weights
 from aninfonce.training.checksums import checksum, digest
@@ -88,7 +88,7 @@ def load(run: Path | str, device: str | torch.device = "cpu") -> Encoder:
         device: where to put it.
 
     Raises:
-        ValueError: if the folder holds no finished run, or a file in it is damaged.
+        ValueError: if the folder holds no finished run, a file in it is damaged, or there is no such device.
         MissingExtraError: if the backbone's library is not installed.
 
     Example:
@@ -101,6 +101,7 @@ def load(run: Path | str, device: str | torch.device = "cpu") -> Encoder:
         >>> encoder(torch.zeros(2, 1, 16, 16)).shape, encoder(torch.zeros(2, 1, 16, 16), layer="projector").shape
         (torch.Size([2, 64]), torch.Size([2, 64]))
     """
+    check_device(device)
     folder = Path(run)
     if not (folder / MODEL).is_file():
         raise ValueError(f"no finished training run at {folder}: expected a folder with {MODEL} and {WEIGHTS}")

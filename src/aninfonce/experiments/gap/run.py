@@ -18,6 +18,7 @@ from aninfonce.data.generators import InvertibleMLP, smallest_singular_value
 from aninfonce.experiments.fitting import fit_encoder
 from aninfonce.experiments.gap.checks import CHECKS, fitted, p_values, rejection_rates
 from aninfonce.experiments.gap.world import World, WorldPairs
+from aninfonce.experiments.placement import placed
 from aninfonce.experiments.recipe import Recipe, RecoveryModel, make_objective
 from aninfonce.experiments.task import Outcome, Place
 from aninfonce.models.latent_encoder import LatentEncoder
@@ -110,10 +111,8 @@ class GapTask:
             observations = pairs.generator(pairs.latents(WHITENING, rng))
         encoder = self.architecture.encoder(self.recipe.width, observations, rng)
         out = self.architecture.embedding_dim or self.world.dim
-        model = RecoveryModel(encoder, make_objective(self.recipe, out)).to(place.device)
-        pairs = self.world.pairs(g.to(place.device), place.device)
-        if place.device != "cpu":  # draws are made where they are used
-            rng = torch.Generator(place.device).manual_seed(seed)
+        model = RecoveryModel(encoder, make_objective(self.recipe, out))
+        pairs, model, rng = placed(pairs, model, rng, seed, place.device)
         reuse = self.recipe.reuse if self.world.reflectable else 1
         averaged = fit_encoder(model, self.recipe, pairs.batches(self.recipe.batch_size, rng, reuse=reuse))
         with torch.no_grad():

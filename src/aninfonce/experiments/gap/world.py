@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aninfonce.data.latent_pairs import LatentPairs
-from aninfonce.distributions import AnisotropicSpherical, HypersphericalUniform, VonMisesFisher
+from aninfonce.distributions import AnisotropicSpherical, VonMisesFisher
 
 __all__ = ["CONTENT", "STYLE", "World", "WorldPairs"]
 
@@ -88,12 +87,22 @@ class World:
         slopes[self.singled] = self.fold
         return torch.where(z < 0, slopes * z, z)
 
-    def pairs(
-        self, g: Callable[[Tensor], Tensor], device: str = "cpu", dtype: torch.dtype = torch.float32
-    ) -> WorldPairs:
-        """Positive pairs of this world, observed through `folded` and g, drawn on the device."""
-        concentration = torch.tensor(self.concentration, device=device, dtype=dtype)
-        return WorldPairs(concentration, lambda z: g(self.folded(z)), self)
+    def pairs(self, g: nn.Module, dtype: torch.dtype = torch.float32) -> WorldPairs:
+        """Positive pairs of this world, observed through `folded` and g."""
+        return WorldPairs(torch.tensor(self.concentration, dtype=dtype), _Folded(self, g), self)
+
+
+class _Folded(nn.Module):
+    """z -> g(folded(z)), a module so that g moves along with the pairs."""
+
+    def __init__(self, world: World, g: nn.Module) -> None:
+        super().__init__()
+        self.world, self.g = world, g
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Observations of latents of shape (n, d)."""
+        x: Tensor = self.g(self.world.folded(z))
+        return x
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ class WorldPairs(LatentPairs):
             law = VonMisesFisher(one / world.dim**0.5, one.new_tensor(world.lean), validate_args=False)
             z = law.sample((n,), generator=rng)
         else:
-            z = HypersphericalUniform(world.dim, dtype=one.dtype).sample((n,), generator=rng)
+            z = super().latents(n, rng)
         if world.axes != 1:
             one[world.singled] = world.axes
             z = F.normalize(one * z, dim=1)
