@@ -5,6 +5,7 @@ from __future__ import annotations
 from aninfonce.data.augmentations import Augmentation, augment_images
 from aninfonce.data.config import PRESETS, AugmentationConfig
 from aninfonce.data.files import ImageFiles, load_files
+from aninfonce.data.findings import Findings, Ignored
 from aninfonce.data.folder import load_folder
 from aninfonce.data.hugging_face import HuggingFaceImages, load_hugging_face
 from aninfonce.data.parameters import (
@@ -18,6 +19,7 @@ from aninfonce.data.shards import ShardImages, load_shards
 from aninfonce.data.sources import SOURCES, load_images
 from aninfonce.data.splits import NO_LABEL, ImageDataset, ImageSplit
 from aninfonce.data.stored import Images, StoredImages, read_batches, shuffled_order
+from aninfonce.data.summary import summary_lines, summary_of
 from aninfonce.data.write_shards import write_shards
 
 __all__ = [
@@ -30,7 +32,9 @@ __all__ = [
     "Augmentation",
     "AugmentationConfig",
     "AugmentationParameters",
+    "Findings",
     "HuggingFaceImages",
+    "Ignored",
     "ImageDataset",
     "ImageFiles",
     "ImageSplit",
@@ -46,5 +50,7 @@ __all__ = [
     "load_shards",
     "read_batches",
     "shuffled_order",
+    "summary_lines",
+    "summary_of",
     "write_shards",
 ]

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from aninfonce._extras import require
+from aninfonce.data.formats import readable_formats
 
-__all__ = ["FORMATS", "LARGEST", "UnreadableImageError", "decode_image", "reason"]
+__all__ = ["LARGEST", "UnreadableImageError", "decode_image", "reason"]
 
-FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""Pillow's names of the formats that are read; it knows others, some of which start programs (EPS: Ghostscript)."""
 LARGEST = 90_000_000
 """Pixels of the largest picture that is decoded. It takes up to 8 bytes a pixel; a file made to take the memory says
 more (the sides come before the pixels, so that it costs nothing to refuse)."""
@@ -40,17 +39,17 @@ def decode_image(source: Path | BytesIO, image_size: int) -> tuple[Tensor, bool]
         8; transparency is dropped; of several pictures the first counts.
 
     Raises:
-        UnreadableImageError: if the file is missing or damaged, not an image in one of `FORMATS`, of floating-point
+        UnreadableImageError: if the file is missing or damaged, not an image in one of the formats that are read
+            (see `aninfonce.data.formats`), of floating-point
             pixels, or larger than `LARGEST`.
         MissingExtraError: if Pillow is not installed.
     """
     pil = require("PIL.Image", "vision")
     ops = require("PIL.ImageOps", "vision")
-    pil.init()  # without it not all of the formats are known; done once
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damage that Pillow gets round, and of large pictures: see below
-            with pil.open(source, formats=FORMATS) as image:
+            with pil.open(source, formats=readable_formats()) as image:
                 gray = image.mode in _GRAY_MODES
                 if image.width * image.height > LARGEST:
                     raise UnreadableImageError(
@@ -73,7 +72,7 @@ def decode_image(source: Path | BytesIO, image_size: int) -> tuple[Tensor, bool]
 def reason(error: Exception) -> str:
     """Why Pillow could not read a file; of one that it does not know it names an address in memory."""
     if isinstance(error, require("PIL", "vision").UnidentifiedImageError):
-        return f"not an image in one of the formats {', '.join(FORMATS)}"
+        return f"not an image in one of the formats {', '.join(readable_formats())}"
     return f"{type(error).__name__}: {error}"
 
 

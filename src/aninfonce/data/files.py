@@ -73,12 +73,13 @@ def load_files(
     Raises:
         ValueError: if the folder is missing, holds no image, or mixes the layouts; or a number is out of range.
     """
-    names, parts = find_images(path)
+    layout = find_images(path)
+    names = layout.names
     splits = []
-    for found in parts:
+    for found in layout.parts:
         files = [file for paths in found.values() for file in paths]
         number = {name: label for label, name in enumerate(names)}
         labels = torch.tensor([number[name] for name, paths in found.items() for _ in paths]) if names else None
         splits.append(ImageSplit(ImageFiles(files, image_size, decode_workers, max_corrupt), labels))
     train, test = splits if len(splits) == 2 else split_off_test(splits[0], seed)
-    return ImageDataset(f"files:{path}", train, test, names)
+    return ImageDataset(f"files:{path}", train, test, names, findings=layout.findings)

@@ -19,8 +19,8 @@ __all__ = ["load_folder"]
 def load_folder(path: Path, *, image_size: int = 32, seed: int = 0, max_corrupt: float = 1.0) -> ImageDataset:
     """Load the images of a folder into memory.
 
-    Layouts: `train/CLASS/…` with `test/CLASS/…` (or `val/CLASS/…`); `CLASS/…`; or just images. Without a test
-    folder a fifth of every class is held out.
+    Layouts: `train/CLASS/…` with `test/CLASS/…` (or `val/CLASS/…`, or another name of a split, see
+    `aninfonce.data.split_names`); `CLASS/…`; or just images. Without a test folder a fifth of every class is held out.
 
     Arguments:
         path: the folder.
@@ -39,7 +39,8 @@ def load_folder(path: Path, *, image_size: int = 32, seed: int = 0, max_corrupt:
     """
     if image_size < 1:
         raise ValueError(f"image_size must be at least 1 pixel, got {image_size}")
-    names, parts = find_images(path)
+    layout = find_images(path)
+    names, parts = layout.names, layout.parts
     corrupt = CorruptImages(sum(len(paths) for found in parts for paths in found.values()), max_corrupt)
     loaded = [_load(found, names, image_size, corrupt) for found in parts]
     for found, (images, _, _) in zip(parts, loaded, strict=True):
@@ -50,7 +51,7 @@ def load_folder(path: Path, *, image_size: int = 32, seed: int = 0, max_corrupt:
     channels = 1 if all(gray for *_, gray in loaded) else 3
     splits = [ImageSplit(images[:, :channels].contiguous(), labels if names else None) for images, labels, _ in loaded]
     train, test = splits if len(splits) == 2 else split_off_test(splits[0], seed)
-    return ImageDataset(f"folder:{path}", train, test, names, tuple(corrupt.skipped.items()))
+    return ImageDataset(f"folder:{path}", train, test, names, tuple(corrupt.skipped.items()), layout.findings)
 
 
 def _load(
@@ -60,6 +61,7 @@ def _load(
     arrays: list[Tensor] = []
     labels: list[int] = []
     all_gray = True
+    number = {name: label for label, name in enumerate(names)}
     for name, paths in files.items():
         for path in paths:
             try:
@@ -68,7 +70,7 @@ def _load(
                 corrupt.add([(path, str(error))])
                 continue
             arrays.append(image)
-            labels.append(names.index(name) if names else 0)
+            labels.append(number[name] if names else 0)
             all_gray = all_gray and gray
     images = torch.stack(arrays) if arrays else torch.empty(0, 3, image_size, image_size, dtype=torch.uint8)
     return images, torch.tensor(labels, dtype=torch.int64), all_gray

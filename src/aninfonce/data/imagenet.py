@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from aninfonce.data.files import ImageFiles
-from aninfonce.data.layout import files_by_class
+from aninfonce.data.findings import Findings, Ignored
+from aninfonce.data.listing import images_below, is_hidden
 from aninfonce.data.splits import ImageDataset, ImageSplit
 
 __all__ = ["load_imagenet"]
@@ -39,16 +40,40 @@ def load_imagenet(
     if home is None:
         looked = ", ".join(str(folder / "{train,val}") for folder in folders)
         raise ValueError(f"imagenet is not in {root}: looked for {looked}, with one folder a class")
-    names = sorted(path.name for path in (home / "train").iterdir() if path.is_dir() and not path.name.startswith("."))
+    ignored, followed = Ignored(), list[Path]()
+    present = {part: _class_folders(home / part) for part in ("train", "val")}
+    names = present["train"]
     if len(names) < (classes or 2):
         raise ValueError(f"{home / 'train'} has {len(names)} class folders, expected at least {classes or 2}")
     names = names[:classes]
-    train, test = (_split(home / part, names, image_size, decode_workers, max_corrupt) for part in ("train", "val"))
-    return ImageDataset("imagenet" if classes is None else f"imagenet:{classes}", train, test, tuple(names))
+    for extra in sorted({*present["val"]} - {*present["train"]}):
+        ignored.add("folders of val that train does not have", home / "val" / extra)
+    train, test = (
+        _split(home / part, names, ignored, followed, image_size, decode_workers, max_corrupt)
+        for part in ("train", "val")
+    )
+    notes = [f"{len(followed)} linked folders are followed, the first {followed[0]}"] if followed else []
+    if len(names) < len(present["train"]):
+        notes.append(f"the first {len(names)} of {len(present['train'])} classes are used, as asked for")
+    findings = Findings("trained on is train, held out is val", "the folders give the classes", ignored, tuple(notes))
+    name = "imagenet" if classes is None else f"imagenet:{classes}"
+    return ImageDataset(name, train, test, tuple(names), findings=findings)
 
 
-def _split(folder: Path, names: list[str], image_size: int, decode_workers: int, max_corrupt: float) -> ImageSplit:
-    found = [_images_of(folder / name) for name in names]
+def _class_folders(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
+
+
+def _split(
+    folder: Path,
+    names: list[str],
+    ignored: Ignored,
+    followed: list[Path],
+    image_size: int,
+    decode_workers: int,
+    max_corrupt: float,
+) -> ImageSplit:
+    found = [images_below(folder / name, ignored, followed) if (folder / name).is_dir() else [] for name in names]
     if empty := [name for name, paths in zip(names, found, strict=True) if not paths]:
         raise ValueError(
             f"{folder} has no images of {len(empty)} of {len(names)} classes, the first {empty[0]}; "
@@ -57,7 +82,3 @@ def _split(folder: Path, names: list[str], image_size: int, decode_workers: int,
     labels = torch.tensor([label for label, paths in enumerate(found) for _ in paths])
     files = [path for paths in found for path in paths]
     return ImageSplit(ImageFiles(files, image_size, decode_workers, max_corrupt), labels)
-
-
-def _images_of(folder: Path) -> list[Path]:
-    return files_by_class(folder).get("", []) if folder.is_dir() else []

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aninfonce.data.findings import Findings
 from aninfonce.data.idx import LARGEST, read_idx
 from aninfonce.data.splits import ImageDataset, ImageSplit, split_off_test
-from aninfonce.data.torchvision_sets import torchvision_parts
+from aninfonce.data.torchvision_sets import PUBLISHED, torchvision_parts
 
 __all__ = ["DIGIT_NAMES", "load_fashion_mnist", "load_mnist"]
 
@@ -26,7 +27,8 @@ def load_mnist(root: Path | None, seed: int, download: bool) -> ImageDataset:
     """MNIST."""
     if root is not None and (archive := root / "mnist-10k.npz").is_file() and _find_idx(root, "mnist", "MNIST") is None:
         train, test = split_off_test(_read_npz(archive), seed)
-        return ImageDataset("mnist", train, test, DIGIT_NAMES)
+        findings = Findings("a fifth of every class of mnist-10k.npz is held out, drawn at random", PUBLISHED.labels)
+        return ImageDataset("mnist", train, test, DIGIT_NAMES, findings=findings)
     return _mnist_like("mnist", "MNIST", DIGIT_NAMES, root, download, also="mnist-10k.npz")
 
 
@@ -44,7 +46,7 @@ def _mnist_like(
             ImageSplit(data.data[:, None], torch.as_tensor(data.targets))
             for data in torchvision_parts(class_, download)
         )
-        return ImageDataset(name, train, test, class_names)
+        return ImageDataset(name, train, test, class_names, findings=PUBLISHED)
     paths = _find_idx(root, name, class_)
     if paths is None:
         looked = [str(folder / "*-ubyte[.gz]") for folder in _idx_folders(root, name, class_)]
@@ -53,7 +55,7 @@ def _mnist_like(
             f"{name} is not in {root}: looked for {', '.join(looked)}; leave the data root away to download"
         )
     train, test = (_read_pair(images, labels) for images, labels in (paths[:2], paths[2:]))
-    return ImageDataset(name, train, test, class_names)
+    return ImageDataset(name, train, test, class_names, findings=PUBLISHED)
 
 
 def _idx_folders(root: Path, name: str, class_: str) -> list[Path]:

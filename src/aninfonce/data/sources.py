@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch.nn.functional import interpolate
 
 from aninfonce._checks import nearest_name
 from aninfonce.data.files import load_files
+from aninfonce.data.findings import Findings
 from aninfonce.data.folder import load_folder
 from aninfonce.data.hugging_face import load_hugging_face
 from aninfonce.data.imagenet import load_imagenet
@@ -103,7 +105,7 @@ def load_images(
     if size is None or size == dataset.image_size:
         return dataset
     train, test = (_resized(split, size) for split in (dataset.train, dataset.test))
-    return ImageDataset(name, train, test, dataset.class_names)
+    return replace(dataset, train=train, test=test)
 
 
 def _imagenet(name: str, root: Path | None, image_size: int, decode_workers: int, max_corrupt: float) -> ImageDataset:
@@ -134,7 +136,8 @@ def _digits(_root: Path | None, seed: int, _download: bool) -> ImageDataset:
     bunch = load_digits()
     images = torch.from_numpy(np.round(bunch.images * (255 / 16)).astype(np.uint8))[:, None]  # its range is 0 to 16
     train, test = split_off_test(ImageSplit(images, torch.from_numpy(bunch.target).long()), seed)
-    return ImageDataset("digits", train, test, DIGIT_NAMES)
+    findings = Findings("a fifth of every class is held out, drawn at random", "the digits")
+    return ImageDataset("digits", train, test, DIGIT_NAMES, findings=findings)
 
 
 SOURCES: dict[str, Callable[[Path | None, int, bool], ImageDataset]] = {

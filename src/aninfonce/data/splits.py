@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from aninfonce._typing import Int
+from aninfonce.data.findings import Findings
 from aninfonce.data.stored import Images
 
 __all__ = ["NO_LABEL", "ImageDataset", "ImageSplit", "held_out_split", "split_off_test"]
@@ -55,6 +56,7 @@ class ImageDataset:
         test: the images held out.
         class_names: one name a class; empty where there are no classes.
         skipped: (path, reason) of every image that could not be read.
+        findings: how the data set was read, and what was passed over.
     """
 
     name: str
@@ -62,6 +64,7 @@ class ImageDataset:
     test: ImageSplit
     class_names: tuple[str, ...] = ()
     skipped: tuple[tuple[Path, str], ...] = field(default=())
+    findings: Findings = field(default_factory=Findings)
 
     @property
     def channels(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from aninfonce._runs import write_results
-from aninfonce.data import NO_LABEL, Augmentation, ImageDataset, StoredImages, load_images
+from aninfonce.data import NO_LABEL, Augmentation, ImageDataset, StoredImages, load_images, summary_of
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.encoder import save_model
 from aninfonce.training.loop import fit
@@ -32,6 +32,7 @@ class TrainResult:
         metrics: the readouts (see `aninfonce.training.readouts`), and how the training ended.
         history: a record of every epoch.
         skipped: images that could not be read, with the reason.
+        data: what was found of the data set, and what was not, see `aninfonce.data.summary_of`.
     """
 
     config: TrainConfig
@@ -40,6 +41,7 @@ class TrainResult:
     seconds: float
     cpu_seconds: float
     skipped: tuple[tuple[Path, str], ...] = ()
+    data: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The content of `results.json`."""
@@ -54,6 +56,7 @@ class TrainResult:
             "per_seed": {name: [value] for name, value in self.metrics.items()},
             "history": [asdict(record) for record in self.history],
             "skipped": [{"file": path, "reason": reason} for path, reason in self.skipped],
+            "data": self.data,
         }
 
 
@@ -137,6 +140,7 @@ def train(
         seconds=time.perf_counter() - started,
         cpu_seconds=time.process_time() - cpu_started,
         skipped=tuple({**dict(dataset.skipped), **_unreadable(fitting), **_unreadable(scoring)}.items()),
+        data=summary_of(dataset),
     )
     write_results(out, result.as_json())
     return result
