@@ -135,7 +135,9 @@ def load_hugging_face(
         raise ValueError(f"{home} has no rows to train on")
     classes = _matched(parts, names, home)
     fitting, scoring = parts.values() if len(parts) == 2 else split_off_test(parts[train], seed)
-    findings = Findings(split_rule(SplitNames(*parts)), column.rule, ignored)
+    used = [*parts]
+    chosen = SplitNames(train, used[1] if len(used) == 2 else None)
+    findings = Findings(split_rule(chosen), column.rule, ignored)
     return ImageDataset(f"hf:{name}", fitting, scoring, classes, findings=findings)
 
 
@@ -194,7 +196,7 @@ def _quiet(datasets: Any) -> Iterator[None]:
 
 def _image_column(table: Any, home: str) -> str:
     image = require("datasets", "hf").Image
-    found = [column for column, feature in table.features.items() if type(feature) is image]
+    found: list[str] = [column for column, feature in table.features.items() if type(feature) is image]
     if len(found) != 1:
         listed = ", ".join(f"{column} ({type(feature).__name__})" for column, feature in table.features.items())
         raise ValueError(f"{home} must have one column of type Image, got {len(found)}; its columns: {listed}")

@@ -93,7 +93,7 @@ class ShardIndex:
         shards: name, as `shard_name` makes it -> its entry; None as long as it may not be written.
         complete: whether all are written.
         skipped: (file, reason) of images that could not be read, and are in no shard.
-        remove: names of older shards that this set replaces and that may still be there.
+        remove: names of an older set's files that this set replaces and that may still be there.
     """
 
     source: str
@@ -141,13 +141,13 @@ def read_index(folder: Path) -> ShardIndex | None:
             str(content["source"]),
             dict(content["settings"]),
             tuple(map(str, content["classes"])),
-            {name: None if found is None else ShardEntry.from_json(found) for name, found in content["shards"].items()},
+            {name: None if entry is None else ShardEntry.from_json(entry) for name, entry in content["shards"].items()},
             content["complete"] is True,
             tuple((str(entry["file"]), str(entry["reason"])) for entry in content["skipped"]),
             tuple(content["remove"]),
         )
         # A name that is not of this form would lead to files which were not written here.
-        strange = [name for name in (*index.shards, *index.remove) if not _is_ours(name)]
+        strange = [name for name in (*index.shards, *index.remove) if not _is_ours(name, index)]
         if strange or (index.complete and None in index.shards.values()):
             raise ValueError(f"strange shards {strange}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -155,9 +155,9 @@ def read_index(folder: Path) -> ShardIndex | None:
     return index
 
 
-def _is_ours(name: str) -> bool:
+def _is_ours(name: str, index: ShardIndex) -> bool:
     part, _, file = name.partition("/")
-    return part in PARTS and _NAME.fullmatch(file) is not None
+    return (name == CLASSES and name in index.remove) or (part in PARTS and _NAME.fullmatch(file) is not None)
 
 
 def class_lines(classes: Sequence[str]) -> bytes:
