@@ -16,7 +16,13 @@ _LAYOUTS = (".", "imagenet", "ILSVRC/Data/CLS-LOC")  # the last as the challenge
 
 
 def load_imagenet(
-    root: Path, *, image_size: int = 224, classes: int | None = None, decode_workers: int = 0, max_corrupt: float = 1.0
+    root: Path,
+    *,
+    image_size: int = 224,
+    classes: int | None = None,
+    decode_workers: int = 0,
+    max_corrupt: float = 1.0,
+    background: str = "white",
 ) -> ImageDataset:
     """List the files of ILSVRC 2012; they are decoded when they are asked for.
 
@@ -27,6 +33,7 @@ def load_imagenet(
         classes: only the first so many classes, by name, at least 2; None: all.
         decode_workers: processes that decode; 0: the one that trains.
         max_corrupt: share of the images of either part that may be unreadable, see `CorruptImages`.
+        background: colour that transparent pictures are put on, see `background_colour`.
 
     Raises:
         ValueError: if the folders are not there, have no class folders, or fewer classes than asked for; `val` lacks
@@ -43,11 +50,15 @@ def load_imagenet(
     if len(names) < (classes or 2):
         raise ValueError(f"{home / 'train'} has {len(names)} class folders, expected at least {classes or 2}")
     names = names[:classes]
-    train, test = (_split(home / part, names, image_size, decode_workers, max_corrupt) for part in ("train", "val"))
+    train, test = (
+        _split(home / part, names, image_size, decode_workers, max_corrupt, background) for part in ("train", "val")
+    )
     return ImageDataset("imagenet" if classes is None else f"imagenet:{classes}", train, test, tuple(names))
 
 
-def _split(folder: Path, names: list[str], image_size: int, decode_workers: int, max_corrupt: float) -> ImageSplit:
+def _split(
+    folder: Path, names: list[str], image_size: int, decode_workers: int, max_corrupt: float, background: str
+) -> ImageSplit:
     found = [_images_of(folder / name) for name in names]
     if empty := [name for name, paths in zip(names, found, strict=True) if not paths]:
         raise ValueError(
@@ -56,7 +67,7 @@ def _split(folder: Path, names: list[str], image_size: int, decode_workers: int,
         )
     labels = torch.tensor([label for label, paths in enumerate(found) for _ in paths])
     files = [path for paths in found for path in paths]
-    return ImageSplit(ImageFiles(files, image_size, decode_workers, max_corrupt), labels)
+    return ImageSplit(ImageFiles(files, image_size, decode_workers, max_corrupt, background), labels)
 
 
 def _images_of(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ that changes with the number of workers and nodes.
 
 from __future__ import annotations
 
+import functools
 import os
 import tarfile
 from io import BytesIO
@@ -19,8 +20,8 @@ import torch
 from torch import Tensor
 
 from aninfonce._typing import Int
-from aninfonce.data.decode import UnreadableImageError
 from aninfonce.data.layout import IMAGE_SUFFIXES, train_and_test
+from aninfonce.data.reading import UnreadableImageError, retried, system_errno
 from aninfonce.data.splits import NO_LABEL, ImageDataset, ImageSplit, split_off_test
 from aninfonce.data.stored import StoredImages
 
@@ -44,6 +45,7 @@ class ShardImages(StoredImages):
         image_size: side of the images, pixels.
         workers: processes that decode; 0: this one.
         max_corrupt: share of the images that may be unreadable, see `CorruptImages`.
+        background: colour that transparent pictures are put on, see `background_colour`.
 
     Attributes:
         labels: shape (n,), the class of each image, `NO_LABEL` where it has none.
@@ -53,10 +55,17 @@ class ShardImages(StoredImages):
             out of range, see `StoredImages`.
     """
 
-    def __init__(self, shards: list[Path], image_size: int, workers: int = 0, max_corrupt: float = 1.0) -> None:
-        found = [_index(shard) for shard in shards]
+    def __init__(
+        self,
+        shards: list[Path],
+        image_size: int,
+        workers: int = 0,
+        max_corrupt: float = 1.0,
+        background: str = "white",
+    ) -> None:
+        found = [retried(functools.partial(_index, shard), str(shard)) for shard in shards]
         counts = [len(names) for names, *_ in found]
-        super().__init__(sum(counts), image_size, workers, max_corrupt)
+        super().__init__(sum(counts), image_size, workers, max_corrupt, background)
         self._shards = shards
         # Arrays, not a million objects: worker processes share them as long as nobody counts references.
         self._shard = np.repeat(np.arange(len(shards)), counts)
@@ -76,12 +85,14 @@ class ShardImages(StoredImages):
     def source(self, index: int) -> BytesIO:
         """The content of one image."""
         size = int(self._sizes[index])
-        try:
-            with self._shards[int(self._shard[index])].open("rb") as file:
+        shard = self._shards[int(self._shard[index])]
+
+        def read() -> bytes:
+            with open(shard, "rb") as file:
                 file.seek(self._offsets[index])
-                content = file.read(size)
-        except OSError as error:
-            raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
+                return file.read(size)
+
+        content = retried(read, str(shard))
         if len(content) < size:
             raise UnreadableImageError(f"the shard ends {size - len(content)} bytes before the image does")
         return BytesIO(content)
@@ -131,6 +142,8 @@ def _index(shard: Path) -> tuple[list[bytes], list[int], list[int], list[int]]:
                 sizes.append(member.size)
             _check_end(tar)
     except (tarfile.TarError, OSError, ValueError, OverflowError, MemoryError, RecursionError) as error:
+        if isinstance(error, OSError) and system_errno(error) is not None:
+            raise
         raise ValueError(f"{shard} is no readable uncompressed tar file: {error}") from error
     return names, offsets, sizes, [labels.get(key, NO_LABEL) for key in keys]
 
@@ -154,7 +167,13 @@ def _check_end(tar: tarfile.TarFile) -> None:
 
 
 def load_shards(
-    path: Path, *, image_size: int = 224, seed: int = 0, decode_workers: int = 0, max_corrupt: float = 1.0
+    path: Path,
+    *,
+    image_size: int = 224,
+    seed: int = 0,
+    decode_workers: int = 0,
+    max_corrupt: float = 1.0,
+    background: str = "white",
 ) -> ImageDataset:
     """List the images in a folder's shards; they are decoded when they are asked for.
 
@@ -166,6 +185,7 @@ def load_shards(
         seed: of the held-out split.
         decode_workers: processes that decode; 0: the one that asks.
         max_corrupt: share of the images that may be unreadable, see `CorruptImages`.
+        background: colour that transparent pictures are put on, see `background_colour`.
 
     Returns:
         Images in colour, grey ones too; their classes are called as the lines of `classes.txt` in the folder say, or
@@ -180,7 +200,7 @@ def load_shards(
         shards = sorted(p for p in root.iterdir() if p.suffix == ".tar" and not p.name.startswith("."))
         if not shards:
             raise ValueError(f"{root} holds no shard: looked for *.tar")
-        parts.append(ShardImages(shards, image_size, decode_workers, max_corrupt))
+        parts.append(ShardImages(shards, image_size, decode_workers, max_corrupt, background))
         if not len(parts[-1]):
             endings = ", ".join(IMAGE_SUFFIXES)
             raise ValueError(f"the {len(shards)} shards in {root} hold no image: looked for NAME{{{endings}}}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,6 +56,7 @@ class ImageDataset:
         test: the images held out.
         class_names: one name a class; empty where there are no classes.
         skipped: (path, reason) of every image that could not be read.
+        remarks: of images that were decoded at loading, flag -> how many have it, see `aninfonce.data.remarks`.
     """
 
     name: str
@@ -62,6 +64,7 @@ class ImageDataset:
     test: ImageSplit
     class_names: tuple[str, ...] = ()
     skipped: tuple[tuple[Path, str], ...] = field(default=())
+    remarks: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def channels(self) -> int:

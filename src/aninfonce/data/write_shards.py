@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from aninfonce._extras import require
-from aninfonce.data.decode import FORMATS, UnreadableImageError, reason
+from aninfonce.data.decode import FORMATS, reason
+from aninfonce.data.reading import ImageReadError, UnreadableImageError, read_file
 from aninfonce.data.shards import CLASSES, LABEL_SUFFIX
 from aninfonce.data.splits import NO_LABEL, ImageDataset, ImageSplit
 from aninfonce.data.stored import StoredImages
@@ -71,9 +72,11 @@ def _add(tar: tarfile.TarFile, split: ImageSplit, place: int) -> None:
     assert isinstance(images, StoredImages)  # checked above
     try:
         source = images.source(place)
-        content = source.getvalue() if isinstance(source, BytesIO) else source.read_bytes()
+        content = source.getvalue() if isinstance(source, BytesIO) else read_file(source)
         with require("PIL.Image", "vision").open(BytesIO(content), formats=FORMATS) as image:
             ending = image.format.lower().replace("dib", "bmp")
+    except ImageReadError:
+        raise
     except (UnreadableImageError, OSError) as error:
         images.corrupt.add([(images.path(place), reason(error))])
         return
