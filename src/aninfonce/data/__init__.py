@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aninfonce.data.augmentations import Augmentation, augment_images
+from aninfonce.data.background import background_colour
 from aninfonce.data.config import PRESETS, AugmentationConfig
 from aninfonce.data.files import ImageFiles, load_files
 from aninfonce.data.findings import Findings, Ignored
@@ -15,6 +16,8 @@ from aninfonce.data.parameters import (
     AugmentationParameters,
     Parameter,
 )
+from aninfonce.data.reading import ImageReadError, UnreadableImageError
+from aninfonce.data.remarks import REMARKS, sentences
 from aninfonce.data.shards import ShardImages, load_shards
 from aninfonce.data.sources import SOURCES, load_images
 from aninfonce.data.splits import NO_LABEL, ImageDataset, ImageSplit
@@ -27,6 +30,7 @@ __all__ = [
     "NUMBER_PARAMETERS",
     "PARAMETERS",
     "PRESETS",
+    "REMARKS",
     "SOURCES",
     "YES_NO_PARAMETERS",
     "Augmentation",
@@ -37,18 +41,22 @@ __all__ = [
     "Ignored",
     "ImageDataset",
     "ImageFiles",
+    "ImageReadError",
     "ImageSplit",
     "Images",
     "Parameter",
     "ShardImages",
     "StoredImages",
+    "UnreadableImageError",
     "augment_images",
+    "background_colour",
     "load_files",
     "load_folder",
     "load_hugging_face",
     "load_images",
     "load_shards",
     "read_batches",
+    "sentences",
     "shuffled_order",
     "summary_lines",
     "summary_of",

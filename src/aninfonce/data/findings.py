@@ -31,6 +31,13 @@ class Ignored:
         if len(examples) < _EXAMPLES:
             examples.append(str(name))
 
+    def update(self, others: Ignored) -> None:
+        """What others passed over was passed over as well."""
+        for reason, count, examples in others:
+            self._counts[reason] = self._counts.get(reason, 0) + count
+            found = self._examples.setdefault(reason, [])
+            found += examples[: _EXAMPLES - len(found)]
+
     def __iter__(self) -> Iterator[tuple[str, int, tuple[str, ...]]]:
         """(reason, how many, the first few)."""
         return ((reason, count, tuple(self._examples[reason])) for reason, count in self._counts.items())

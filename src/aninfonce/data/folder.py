@@ -8,15 +8,20 @@ import torch
 from torch import Tensor
 
 from aninfonce._typing import Int
+from aninfonce.data.background import Colour, background_colour
 from aninfonce.data.corrupt import CorruptImages
-from aninfonce.data.decode import UnreadableImageError, decode_image
+from aninfonce.data.decode import decode_image
 from aninfonce.data.layout import find_images
+from aninfonce.data.reading import UnreadableImageError
+from aninfonce.data.remarks import Remarks
 from aninfonce.data.splits import ImageDataset, ImageSplit, split_off_test
 
 __all__ = ["load_folder"]
 
 
-def load_folder(path: Path, *, image_size: int = 32, seed: int = 0, max_corrupt: float = 1.0) -> ImageDataset:
+def load_folder(
+    path: Path, *, image_size: int = 32, seed: int = 0, max_corrupt: float = 1.0, background: str = "white"
+) -> ImageDataset:
     """Load the images of a folder into memory.
 
     Layouts: `train/CLASS/…` with `test/CLASS/…` (or `val/CLASS/…`, or another name of a split, see
@@ -27,6 +32,7 @@ def load_folder(path: Path, *, image_size: int = 32, seed: int = 0, max_corrupt:
         image_size: images are resized to so many pixels on the shorter side, and cropped around the centre.
         seed: of the held-out split.
         max_corrupt: share of the images that may be unreadable, see `CorruptImages`.
+        background: colour that transparent pictures are put on, see `background_colour`.
 
     Returns:
         Grey images if all are grey, otherwise in colour. An image that cannot be read is left out and listed in
@@ -42,7 +48,8 @@ def load_folder(path: Path, *, image_size: int = 32, seed: int = 0, max_corrupt:
     layout = find_images(path)
     names, parts = layout.names, layout.parts
     corrupt = CorruptImages(sum(len(paths) for found in parts for paths in found.values()), max_corrupt)
-    loaded = [_load(found, names, image_size, corrupt) for found in parts]
+    colour, remarks = background_colour(background), Remarks(corrupt.total)
+    loaded = [_load(found, names, image_size, corrupt, colour, remarks) for found in parts]
     for found, (images, _, _) in zip(parts, loaded, strict=True):
         if not len(images):
             first = next(paths[0] for paths in found.values())
@@ -51,13 +58,22 @@ def load_folder(path: Path, *, image_size: int = 32, seed: int = 0, max_corrupt:
     channels = 1 if all(gray for *_, gray in loaded) else 3
     splits = [ImageSplit(images[:, :channels].contiguous(), labels if names else None) for images, labels, _ in loaded]
     train, test = splits if len(splits) == 2 else split_off_test(splits[0], seed)
-    return ImageDataset(f"folder:{path}", train, test, names, tuple(corrupt.skipped.items()), layout.findings)
+    skipped = tuple(corrupt.skipped.items())
+    return ImageDataset(f"folder:{path}", train, test, names, skipped, remarks.counts(), layout.findings)
 
 
 def _load(
-    files: dict[str, list[Path]], names: tuple[str, ...], image_size: int, corrupt: CorruptImages
+    files: dict[str, list[Path]],
+    names: tuple[str, ...],
+    image_size: int,
+    corrupt: CorruptImages,
+    background: Colour,
+    remarks: Remarks,
 ) -> tuple[Tensor, Int[Tensor, " n"], bool]:
-    """All readable images as colour, their labels, and whether all are grey; the others go to `corrupt`."""
+    """All readable images as colour, their labels, and whether all are grey.
+
+    The others go to `corrupt`, and what there is to say of the readable ones to `remarks`.
+    """
     arrays: list[Tensor] = []
     labels: list[int] = []
     all_gray = True
@@ -65,10 +81,11 @@ def _load(
     for name, paths in files.items():
         for path in paths:
             try:
-                image, gray = decode_image(path, image_size)
+                image, gray, flags = decode_image(path, image_size, background)
             except UnreadableImageError as error:
                 corrupt.add([(path, str(error))])
                 continue
+            remarks.add(flags)
             arrays.append(image)
             labels.append(number[name] if names else 0)
             all_gray = all_gray and gray

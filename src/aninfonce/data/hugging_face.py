@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from aninfonce._extras import require
 from aninfonce.data.classes import all_classes, renumbered
-from aninfonce.data.decode import UnreadableImageError
 from aninfonce.data.findings import Findings, Ignored
 from aninfonce.data.hugging_face_labels import choose_label_column, labels_of
 from aninfonce.data.layout import split_rule
+from aninfonce.data.reading import UnreadableImageError, retried
 from aninfonce.data.split_names import TRAIN, SplitNames, held_out_names
 from aninfonce.data.splits import NO_LABEL, ImageDataset, ImageSplit, split_off_test
 from aninfonce.data.stored import StoredImages
@@ -35,15 +35,23 @@ class HuggingFaceImages(StoredImages):
         image_size: side of the images, pixels.
         workers: processes that decode; 0: this one.
         max_corrupt: share of the images that may be unreadable, see `CorruptImages`.
+        background: colour that transparent pictures are put on, see `background_colour`.
 
     Raises:
         ValueError: if a number is out of range, see `StoredImages`.
     """
 
     def __init__(
-        self, table: Any, column: str, name: str, image_size: int, workers: int = 0, max_corrupt: float = 1.0
+        self,
+        table: Any,
+        column: str,
+        name: str,
+        image_size: int,
+        workers: int = 0,
+        max_corrupt: float = 1.0,
+        background: str = "white",
     ) -> None:
-        super().__init__(len(table), image_size, workers, max_corrupt)
+        super().__init__(len(table), image_size, workers, max_corrupt, background)
         datasets = require("datasets", "hf")
         # Bytes, not pictures: the decoding is ours, with its checks.
         self._table = table.select_columns([column]).with_format(None).cast_column(column, datasets.Image(decode=False))
@@ -60,7 +68,8 @@ class HuggingFaceImages(StoredImages):
 
     def source(self, index: int) -> Path | BytesIO:
         """The content of one image, or the path that the row has instead."""
-        image = self._table[int(self._rows[index])][self._column]
+        row = int(self._rows[index])
+        image = retried(lambda: self._table[row][self._column], f"{self._name}/{row}")
         if image is not None and image["bytes"] is not None:
             return BytesIO(image["bytes"])
         if image is not None and image["path"]:
@@ -79,6 +88,7 @@ def load_hugging_face(
     download: bool = True,
     decode_workers: int = 0,
     max_corrupt: float = 1.0,
+    background: str = "white",
 ) -> ImageDataset:
     """Load a data set of the hub, or a folder that `save_to_disk` wrote; its images are decoded when asked for.
 
@@ -96,6 +106,7 @@ def load_hugging_face(
         download: whether what is not in the hub's cache may be downloaded.
         decode_workers: processes that decode; 0: the one that asks.
         max_corrupt: share of the images of either part that may be unreadable, see `CorruptImages`.
+        background: colour that transparent pictures are put on, see `background_colour`.
 
     Returns:
         Images in colour, grey ones too.
@@ -129,7 +140,7 @@ def load_hugging_face(
         if parts and labels is not None and not bool((labels != NO_LABEL).any()):
             ignored.add("splits without known labels", part)  # a benchmark's test set, whose labels are kept secret
             continue
-        images = HuggingFaceImages(table, image, f"{home}/{part}", image_size, decode_workers, max_corrupt)
+        images = HuggingFaceImages(table, image, f"{home}/{part}", image_size, decode_workers, max_corrupt, background)
         parts[part], names[part] = ImageSplit(images, labels), classes
     if not len(parts[train]):
         raise ValueError(f"{home} has no rows to train on")

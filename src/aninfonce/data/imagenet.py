@@ -17,7 +17,13 @@ _LAYOUTS = (".", "imagenet", "ILSVRC/Data/CLS-LOC")  # the last as the challenge
 
 
 def load_imagenet(
-    root: Path, *, image_size: int = 224, classes: int | None = None, decode_workers: int = 0, max_corrupt: float = 1.0
+    root: Path,
+    *,
+    image_size: int = 224,
+    classes: int | None = None,
+    decode_workers: int = 0,
+    max_corrupt: float = 1.0,
+    background: str = "white",
 ) -> ImageDataset:
     """List the files of ILSVRC 2012; they are decoded when they are asked for.
 
@@ -28,6 +34,7 @@ def load_imagenet(
         classes: only the first so many classes, by name, at least 2; None: all.
         decode_workers: processes that decode; 0: the one that trains.
         max_corrupt: share of the images of either part that may be unreadable, see `CorruptImages`.
+        background: colour that transparent pictures are put on, see `background_colour`.
 
     Raises:
         ValueError: if the folders are not there, have no class folders, or fewer classes than asked for; `val` lacks
@@ -49,7 +56,7 @@ def load_imagenet(
     for extra in sorted({*present["val"]} - {*present["train"]}):
         ignored.add("folders of val that train does not have", home / "val" / extra)
     train, test = (
-        _split(home / part, names, ignored, followed, image_size, decode_workers, max_corrupt)
+        _split(home / part, names, ignored, followed, image_size, decode_workers, max_corrupt, background)
         for part in ("train", "val")
     )
     notes = [f"{len(followed)} linked folders are followed, the first {followed[0]}"] if followed else []
@@ -72,6 +79,7 @@ def _split(
     image_size: int,
     decode_workers: int,
     max_corrupt: float,
+    background: str,
 ) -> ImageSplit:
     found = [images_below(folder / name, ignored, followed) if (folder / name).is_dir() else [] for name in names]
     if empty := [name for name, paths in zip(names, found, strict=True) if not paths]:
@@ -81,4 +89,4 @@ def _split(
         )
     labels = torch.tensor([label for label, paths in enumerate(found) for _ in paths])
     files = [path for paths in found for path in paths]
-    return ImageSplit(ImageFiles(files, image_size, decode_workers, max_corrupt), labels)
+    return ImageSplit(ImageFiles(files, image_size, decode_workers, max_corrupt, background), labels)

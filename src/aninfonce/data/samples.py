@@ -20,6 +20,7 @@ from aninfonce.data.findings import Ignored
 from aninfonce.data.formats import image_endings, unreadable_ending
 from aninfonce.data.label_values import LabelValue, known
 from aninfonce.data.listing import HIDDEN, is_hidden
+from aninfonce.data.reading import system_errno
 from aninfonce.data.tar_members import TarMember, tar_members
 
 __all__ = ["LABEL_KINDS", "MOST_CLASSES", "Sample", "shard_samples"]
@@ -67,7 +68,9 @@ def shard_samples(shard: Path, ignored: Ignored) -> list[Sample]:
             for member in tar_members(file):
                 _sort_in(file, member, images, labels, ignored, shard)
             return _grouped(images, labels, ignored, shard)
-        except (tarfile.TarError, OSError, ValueError, OverflowError, MemoryError, RecursionError) as error:
+        except (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError) as error:
+            if system_errno(error) is not None:
+                raise
             raise ValueError(f"{shard} is no readable uncompressed tar file: {error}") from error
 
 

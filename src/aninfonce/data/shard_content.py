@@ -10,10 +10,11 @@ from pathlib import Path
 from torch import Tensor
 
 from aninfonce._extras import require
-from aninfonce.data.decode import UnreadableImageError, reason
+from aninfonce.data.decode import reason
 from aninfonce.data.findings import Ignored
 from aninfonce.data.formats import readable_formats
 from aninfonce.data.own_files import is_own, written_whole
+from aninfonce.data.reading import UnreadableImageError, read_file
 from aninfonce.data.samples import shard_samples
 from aninfonce.data.shard_index import ShardEntry, entry_of
 from aninfonce.data.splits import NO_LABEL, ImageSplit
@@ -30,7 +31,7 @@ def write_shard(shard: Path, split: ImageSplit, places: Tensor) -> ShardEntry:
 
     Raises:
         ValueError: if too many images cannot be read, or there is a link under the shard's name.
-        OSError: if an image's file cannot be opened, or the shard cannot be written.
+        OSError: if an image's file cannot be read, tried several times, or the shard cannot be written.
     """
     with written_whole(shard) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for place in places.tolist():
@@ -78,10 +79,10 @@ def _image(split: ImageSplit, place: int) -> tuple[bytes, str] | None:
     unknown = require("PIL", "vision").UnidentifiedImageError
     try:
         source = images.source(place)
-        content = source.getvalue() if isinstance(source, BytesIO) else source.read_bytes()
+        content = source.getvalue() if isinstance(source, BytesIO) else read_file(source)
         with pil.open(BytesIO(content), formats=readable_formats()) as image:
             kind = image.format
-    except (UnreadableImageError, FileNotFoundError, unknown, pil.DecompressionBombError) as error:
+    except (UnreadableImageError, unknown, pil.DecompressionBombError) as error:
         images.corrupt.add([(images.path(place), reason(error))])
         return None
     return content, _ENDINGS.get(kind, kind.lower())

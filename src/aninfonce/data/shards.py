@@ -8,6 +8,7 @@ WebDataset's and litdata's own loaders have an order that changes with the numbe
 
 from __future__ import annotations
 
+import errno
 import os
 import zlib
 from collections.abc import Mapping
@@ -21,11 +22,11 @@ from torch import Tensor
 
 from aninfonce._typing import Int
 from aninfonce.data.classes import all_classes, renumbered
-from aninfonce.data.decode import UnreadableImageError
 from aninfonce.data.findings import Findings, Ignored
 from aninfonce.data.formats import image_endings
 from aninfonce.data.layout import split_folders, split_rule
 from aninfonce.data.listing import HIDDEN, is_hidden
+from aninfonce.data.reading import ImageReadError, UnreadableImageError, retried
 from aninfonce.data.samples import Sample, shard_samples
 from aninfonce.data.shard_index import CLASSES, INDEX, ShardEntry, check_shards, members_digest
 from aninfonce.data.shard_labels import ShardLabels, names_beside
@@ -33,7 +34,7 @@ from aninfonce.data.split_names import SplitNames
 from aninfonce.data.splits import ImageDataset, ImageSplit, split_off_test
 from aninfonce.data.stored import StoredImages
 
-__all__ = ["WINDOW", "ShardImages", "load_shards"]
+__all__ = ["WINDOW", "AlteredImageError", "ShardImages", "load_shards"]
 
 WINDOW = 8
 """Shards whose images are shuffled together; so much stays in the system's file cache while it is read."""
@@ -44,6 +45,13 @@ _COMPRESSED = (
 )
 
 
+class AlteredImageError(ImageReadError):
+    """An image in a shard of ours whose bytes are not those that were written."""
+
+    def __str__(self) -> str:
+        return f"{self.filename} was altered since the shard was written; write the shards again"
+
+
 class ShardImages(StoredImages):
     """Images in tar files, which act like a uint8 tensor of shape (n, 3, image_size, image_size).
 
@@ -52,6 +60,7 @@ class ShardImages(StoredImages):
         image_size: side of the images, pixels.
         workers: processes that decode; 0: this one.
         max_corrupt: share of the images that may be unreadable, see `CorruptImages`.
+        background: colour that transparent pictures are put on, see `background_colour`.
         entries: what an index says of each shard, see `check_shards`; empty where there is none.
         ignored: where to note the members that are passed over.
 
@@ -72,6 +81,7 @@ class ShardImages(StoredImages):
         image_size: int,
         workers: int = 0,
         max_corrupt: float = 1.0,
+        background: str = "white",
         *,
         entries: Mapping[Path, ShardEntry] | None = None,
         ignored: Ignored | None = None,
@@ -86,7 +96,7 @@ class ShardImages(StoredImages):
             self.found.add(samples)
             names.append(np.array([os.fsencode(sample.name) for sample in samples], dtype=np.bytes_))
             places.append(np.array([(sample.offset, sample.size) for sample in samples], np.int64).reshape(-1, 2))
-        super().__init__(self.found.images, image_size, workers, max_corrupt)
+        super().__init__(self.found.images, image_size, workers, max_corrupt, background)
         self.shards = shards
         self._shard = np.repeat(np.arange(len(shards)), [len(part) for part in places[1:]])
         self._names = np.concatenate(names)
@@ -107,19 +117,21 @@ class ShardImages(StoredImages):
 
         Raises:
             UnreadableImageError: if the shard cannot be read there.
-            ValueError: if an index has another checksum of the image.
+            AlteredImageError: if an index has another checksum of the image.
         """
         size = int(self._sizes[index])
-        try:
-            with self.shards[int(self._shard[index])].open("rb") as file:
+        shard = self.shards[int(self._shard[index])]
+
+        def read() -> bytes:
+            with open(shard, "rb") as file:
                 file.seek(self._offsets[index])
-                content = file.read(size)
-        except OSError as error:
-            raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
+                return file.read(size)
+
+        content = retried(read, str(shard))
         if len(content) < size:
             raise UnreadableImageError(f"the shard ends {size - len(content)} bytes before the image does")
         if self._crc32 is not None and zlib.crc32(content) != self._crc32[index]:
-            raise ValueError(f"{self.path(index)} was altered since the shard was written: write the shards again")
+            raise AlteredImageError(errno.EIO, str(self.path(index)))
         return BytesIO(content)
 
     def _keep(self, rows: npt.NDArray[np.int64]) -> None:
@@ -143,14 +155,25 @@ class ShardImages(StoredImages):
 
 
 def _samples(shard: Path, entry: ShardEntry | None, ignored: Ignored) -> list[Sample]:
-    samples = shard_samples(shard, ignored)
+    def read() -> tuple[list[Sample], Ignored]:
+        passed_over = Ignored()
+        return shard_samples(shard, passed_over), passed_over
+
+    samples, passed_over = retried(read, str(shard))
+    ignored.update(passed_over)
     if entry is not None and members_digest(samples) != entry.members:
         raise ValueError(f"{shard} was altered since it was written: it holds other images or labels")
     return samples
 
 
 def load_shards(
-    path: Path, *, image_size: int = 224, seed: int = 0, decode_workers: int = 0, max_corrupt: float = 1.0
+    path: Path,
+    *,
+    image_size: int = 224,
+    seed: int = 0,
+    decode_workers: int = 0,
+    max_corrupt: float = 1.0,
+    background: str = "white",
 ) -> ImageDataset:
     """List the images in a folder's shards; they are decoded when they are asked for.
 
@@ -163,6 +186,7 @@ def load_shards(
         seed: of the held-out split.
         decode_workers: processes that decode; 0: the one that asks.
         max_corrupt: share of the images that may be unreadable, see `CorruptImages`.
+        background: colour that transparent pictures are put on, see `background_colour`.
 
     Returns:
         Images in colour, grey ones too. Their classes are those of `.cls`, else of `.json`, else of `.txt` (see
@@ -176,13 +200,13 @@ def load_shards(
     ignored = Ignored()
     roots, chosen = split_folders(path, lambda folder: bool(_shards_in(folder, Ignored())))
     shards = [_shards_in(root, ignored) for root in roots]
+    entries = check_shards(path, [shard for found in shards for shard in found])
     for root, found in zip(roots, shards, strict=True):
         if not found:
             raise ValueError(f"{root} holds no shard: looked for *.tar")
     _note_unused(path, roots, chosen, ignored)
-    entries = check_shards(path, [shard for found in shards for shard in found])
     parts = [
-        ShardImages(found, image_size, decode_workers, max_corrupt, entries=entries, ignored=ignored)
+        ShardImages(found, image_size, decode_workers, max_corrupt, background, entries=entries, ignored=ignored)
         for found in shards
     ]
     for root, images in zip(roots, parts, strict=True):

@@ -12,6 +12,7 @@ import torch
 
 from aninfonce._extras import require
 from aninfonce.data.findings import Findings
+from aninfonce.data.reading import ImageReadError, retried
 from aninfonce.data.splits import NO_LABEL, ImageDataset, ImageSplit
 
 __all__ = ["PUBLISHED", "load_cifar10", "load_cifar100", "load_stl10", "torchvision_parts"]
@@ -86,14 +87,23 @@ def torchvision_parts(
 
     Raises:
         ValueError: if what is in `root` is incomplete or damaged.
+        ImageReadError: if it cannot be read for another reason, tried several times.
         OSError: if it cannot be downloaded, or is not in the cache.
         MissingExtraError: if torchvision is not installed.
     """
     datasets = require("torchvision.datasets", "vision")
     folder = Path.home() / ".cache" / "aninfonce" if root is None else root
-    try:
+
+    def read() -> list[Any]:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints the mirrors it tries
             return [getattr(datasets, class_)(folder, download=download and root is None, **part) for part in parts]
+
+    try:
+        return read() if root is None else retried(read, f"{class_} in {folder}")
+    except ImageReadError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        raise ValueError(f"{class_} in {root} is incomplete or damaged: {error.__cause__}") from error
     except (OSError, RuntimeError, ValueError) as error:
         if root is not None:
             raise ValueError(f"{class_} in {root} is incomplete or damaged: {error}") from error
