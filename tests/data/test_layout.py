@@ -295,6 +295,9 @@ def test_classes_that_are_only_written_otherwise_are_an_error_that_names_both(tm
 
 def test_classes_that_both_splits_write_in_two_ways_are_two():
     assert all_classes([["Cat", "cat"], ["Cat", "cat"]], "here") == ("Cat", "cat")
+    assert all_classes([["ice cream", "cat"], ["cat"]], "here") == ("ice cream", "cat")
+    with pytest.raises(ValueError, match="'ice_cream' and 'ice-cream'"):
+        all_classes([["ice_cream"], ["ice-cream"]], "here")
     with pytest.raises(ValueError, match="'Cat' and 'cat'"):
         all_classes([["Cat"], ["Cat", "cat"]], "here")
 

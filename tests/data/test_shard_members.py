@@ -315,6 +315,15 @@ def test_near_misses_of_splits_are_errors_here_too(tmp_path):
         load(tmp_path)
 
 
+def test_splits_in_the_names_of_shards_are_an_error_that_names_the_remedy(tmp_path):
+    for name in ("birds-train-000000", "birds-train-000001", "birds-val-000000"):
+        write_tar(tmp_path / f"{name}.tar", {"0.png": encoded(0), "1.png": encoded(1)})
+    with pytest.raises(ValueError, match="put them into folders called train and val"):
+        load(tmp_path)
+    (tmp_path / "birds-val-000000.tar").unlink()
+    assert len(contents(load(tmp_path))) == 4
+
+
 # --- what the writer accepts, the reader takes ----------------------------------------------------------------------
 
 

@@ -35,7 +35,7 @@ def test_the_numbers_are_those_of_the_labels():
     assert (found["only_in_train"], found["only_in_test"]) == (["a"], ["c"])
     lines = summary_lines(dataset([0, 0, 1, NO_LABEL], [1, 2], ["a", "b", "c"]))
     assert lines == [
-        "3 classes, training + test images: a 2 + 0, b 1 + 1, c 0 + 1",
+        "classes (training + test images): a 2 + 0, b 1 + 1, c 0 + 1",
         "without a label: 1 of 4 images to train",
         "classes that only train has: a",
         "classes that only test has: c",
@@ -50,7 +50,7 @@ def test_long_lists_are_cut_with_their_number():
     assert len(found["classes"]["images"]) == 1000
     assert found["classes"]["left_out"] == 500
     lines = summary_lines(many)
-    assert lines[0].endswith("class 9 1 + 0, … (1500 in all)")
+    assert lines[0].endswith("class 9 1 + 0, … 1500 in all")
     assert max(map(len, lines)) < 400
 
 
@@ -71,7 +71,7 @@ def test_what_was_ignored_is_counted_with_the_first_few():
     assert len(found["notes"]) == 12
     lines = summary_lines(dataset([0], [0], ["a"], findings))
     assert lines[:2] == ["splits: by name", "labels: by folder"]
-    assert "ignored: 8 files ending in .txt: 0.txt, 1.txt, 2.txt, … (8 in all)" in lines
+    assert "ignored: files ending in .txt: 8 (0.txt, 1.txt, 2.txt, … 8 in all)" in lines
     assert lines[-1] == "2 more notes are in results.json"
 
 
@@ -79,6 +79,14 @@ def test_names_cannot_write_to_the_terminal():
     line = summary_lines(dataset([0], [0], ["a\x1b[31m\nb\udcff"]))[0]
     assert line.isprintable()
     assert r"a\x1b[31m\nb\udcff" in line
+
+
+def test_classes_that_may_be_one_or_have_nothing_in_common_are_noted():
+    assert summary_of(dataset([0, 1], [0, 1], ["Cat", "cat"]))["notes"] == [
+        "the classes 'Cat' and 'cat' differ only in how they are written"
+    ]
+    (note,) = summary_of(dataset([0, 0], [1], ["a", "b"]))["notes"]
+    assert "no class in common" in note
 
 
 @pytest.mark.parametrize("name", ["digits"])
@@ -117,7 +125,7 @@ def test_a_training_says_it_and_keeps_it(tmp_path, capsys, kind):
     if kind == "shards":
         source = f"shards:{tmp_path / 'shards'}"
         assert run(["shards", f"files:{tmp_path / 'data'}", str(tmp_path / "shards")]) == 0
-        assert "ignored: 1 files ending in .txt" in capsys.readouterr().out
+        assert "ignored: files ending in .txt: 1 (" in capsys.readouterr().out
     settings = ["--backbone", "small:4", "--projector-dim", "4", "--projector-hidden", "8", "--epochs", "1"]
     flags = ["--image-size", "16", "--batch-size", "8", "--device", "cpu", "--out", str(tmp_path / "run")]
     assert run(["train", "--data", source, *settings, *flags]) == 0
@@ -126,8 +134,8 @@ def test_a_training_says_it_and_keeps_it(tmp_path, capsys, kind):
     assert found["train"] == {"images": 23, "labelled": 23}
     assert found["test"] == {"images": 12, "labelled": 12}
     assert found["classes"]["images"] == {"cat": [8, 4], "dog": [8, 4], "emu": [7, 4]}
-    assert "3 classes, training + test images: cat 8 + 4, dog 8 + 4, emu 7 + 4" in said
+    assert "classes (training + test images): cat 8 + 4, dog 8 + 4, emu 7 + 4" in said
     if kind != "shards":
         assert "splits: trained on is Train, held out is valid, by their names" in said
         assert found["ignored"][0]["reason"] == "files ending in .txt"
-        assert "ignored: 1 files ending in .txt" in said
+        assert "ignored: files ending in .txt: 1 (" in said

@@ -11,7 +11,7 @@ from torch import Tensor
 from aninfonce._typing import Int
 from aninfonce.data.splits import NO_LABEL
 
-__all__ = ["all_classes", "one_name", "renumbered"]
+__all__ = ["alike", "all_classes", "one_name", "renumbered"]
 
 
 def one_name(name: str) -> str:
@@ -27,26 +27,36 @@ def all_classes(parts: Sequence[Sequence[str]], where: str) -> tuple[str, ...]:
         where: the data set, for the error.
 
     Raises:
-        ValueError: if a class of one split is that of another but for case, spaces or the width of letters: it would
-            be scored on a class that was never trained on.
+        ValueError: if a class of one split is that of another but for how it is written (see `alike`): it would be
+            scored on a class that was never trained on.
 
     Example:
         >>> all_classes([["cat", "dog"], ["dog", "emu"]], "here")
         ('cat', 'dog', 'emu')
     """
     names = tuple(dict.fromkeys(name for part in parts for name in part))
-    alike: dict[str, list[str]] = {}
-    for name in names:
-        alike.setdefault(" ".join(unicodedata.normalize("NFKC", name).casefold().split()), []).append(name)
     sets = [set(part) for part in parts]
-    for group in alike.values():
-        splits = {tuple(name in part for part in sets) for name in group}
-        if len(splits) > 1:
+    for group in alike(names):
+        if len({tuple(name in part for part in sets) for name in group}) > 1:
             raise ValueError(
                 f"{where}: the splits' classes {' and '.join(map(repr, group))} differ only in how they are written; "
                 "write them alike, for classes are matched by name"
             )
     return names
+
+
+def alike(names: Sequence[str]) -> list[list[str]]:
+    """Those that differ only in case, spaces, hyphens and underscores, or the width of letters, in groups.
+
+    Example:
+        >>> alike(["ice cream", "cat", "Ice_cream"])
+        [['ice cream', 'Ice_cream']]
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        plain = unicodedata.normalize("NFKC", name).casefold().replace("_", " ").replace("-", " ")
+        groups.setdefault(" ".join(plain.split()), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def renumbered(labels: Int[Tensor, " n"], names: Sequence[str], classes: Sequence[str]) -> Int[Tensor, " n"]:

@@ -30,7 +30,7 @@ from aninfonce.data.reading import ImageReadError, UnreadableImageError, retried
 from aninfonce.data.samples import Sample, shard_samples
 from aninfonce.data.shard_index import CLASSES, INDEX, ShardEntry, check_shards, members_digest
 from aninfonce.data.shard_labels import ShardLabels, names_beside
-from aninfonce.data.split_names import SplitNames
+from aninfonce.data.split_names import SplitNames, check_no_splits_in_names
 from aninfonce.data.splits import ImageDataset, ImageSplit, split_off_test
 from aninfonce.data.stored import StoredImages
 
@@ -204,6 +204,7 @@ def load_shards(
     for root, found in zip(roots, shards, strict=True):
         if not found:
             raise ValueError(f"{root} holds no shard: looked for *.tar")
+        check_no_splits_in_names([shard.stem for shard in found], str(root))
     _note_unused(path, roots, chosen, ignored)
     parts = [
         ShardImages(found, image_size, decode_workers, max_corrupt, background, entries=entries, ignored=ignored)

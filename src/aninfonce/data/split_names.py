@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-__all__ = ["HELD_OUT", "TRAIN", "SplitNames", "choose_splits", "held_out_names", "holds_splits"]
+__all__ = [
+    "HELD_OUT",
+    "TRAIN",
+    "SplitNames",
+    "check_no_splits_in_names",
+    "choose_splits",
+    "held_out_names",
+    "holds_splits",
+]
 
 TRAIN = ("train", "training")
 """Names, in small or capital letters, of what is trained on."""
@@ -79,6 +88,21 @@ def holds_splits(names: Sequence[str]) -> tuple[str, ...]:
     trains = [name for name in names if name.casefold() in TRAIN]
     held_out = held_out_names(names)
     return (*trains, *held_out) if trains and held_out else ()
+
+
+def check_no_splits_in_names(stems: Sequence[str], where: str) -> None:
+    """Check that files of one split are not several splits by their own names: `set-train-000`, `set-val-000`.
+
+    Raises:
+        ValueError: if they are.
+    """
+    words = {word for stem in stems for word in re.split(r"[^a-z]+", stem.casefold())}
+    inside = holds_splits(sorted(words))
+    if inside:
+        raise ValueError(
+            f"{where} has files with {' and '.join(inside)} in their names: put them into folders called "
+            f"{inside[0]} and {inside[1]}; rename them if they are of one split"
+        )
 
 
 def _check_no_split(others: list[str], held_out: list[str], where: str, holds: Callable[[str], bool]) -> None:

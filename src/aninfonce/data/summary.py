@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aninfonce.data.classes import alike
 from aninfonce.data.splits import NO_LABEL, ImageDataset, ImageSplit
 
 __all__ = ["summary_lines", "summary_of"]
@@ -35,8 +36,19 @@ def summary_of(dataset: ImageDataset) -> dict[str, Any]:
             {"reason": reason, "number": number, "examples": list(examples)}
             for reason, number, examples in dataset.findings.ignored
         ],
-        "notes": list(dataset.findings.notes),
+        "notes": [*dataset.findings.notes, *_class_notes(dataset, train, test)],
     }
+
+
+def _class_notes(dataset: ImageDataset, train: list[int], test: list[int]) -> list[str]:
+    """What may be wrong with the classes."""
+    notes = [
+        f"the classes {' and '.join(map(repr, group))} differ only in how they are written"
+        for group in alike(dataset.class_names)
+    ]
+    if any(train) and any(test) and not any(a and b for a, b in zip(train, test, strict=True)):
+        notes.append("the images to train and to test have no class in common: nothing can be learnt of those scored")
+    return notes
 
 
 def _counts(split: ImageSplit, dataset: ImageDataset) -> list[int]:
@@ -59,7 +71,7 @@ def summary_lines(dataset: ImageDataset) -> list[str]:
     classes = found["classes"]
     if classes["number"]:
         each = [f"{name} {a} + {b}" for name, (a, b) in classes["images"].items()]
-        lines.append(f"{classes['number']} classes, training + test images: {_cut(each, classes['number'])}")
+        lines.append(f"classes (training + test images): {_cut(each, classes['number'])}")
     for split in ("train", "test"):
         images, labelled = found[split]["images"], found[split]["labelled"]
         if classes["number"] and labelled < images:
@@ -68,7 +80,7 @@ def summary_lines(dataset: ImageDataset) -> list[str]:
         if only:
             lines.append(f"classes that only {split} has: {_cut(only, len(only))}")
     for entry in found["ignored"]:
-        lines.append(f"ignored: {entry['number']} {entry['reason']}: {_cut(entry['examples'], entry['number'], 3)}")
+        lines.append(f"ignored: {entry['reason']}: {entry['number']} ({_cut(entry['examples'], entry['number'], 3)})")
     notes = found["notes"]
     lines += [f"note: {note}" for note in notes[:_SHOWN]]
     if len(notes) > _SHOWN:
@@ -77,7 +89,7 @@ def summary_lines(dataset: ImageDataset) -> list[str]:
 
 
 def _cut(items: list[str], number: int, shown: int = _SHOWN) -> str:
-    return ", ".join(items[:shown]) + (f", … ({number} in all)" if number > shown else "")
+    return ", ".join(items[:shown]) + (f", … {number} in all" if number > shown else "")
 
 
 def _printable(line: str) -> str:
