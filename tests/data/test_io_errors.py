@@ -11,6 +11,7 @@ import pickle
 import resource
 import subprocess
 import sys
+from pathlib import Path
 from unittest import mock
 
 import numpy as np

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import re
+import shlex
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -208,12 +209,12 @@ def check_shards(folder: Path, shards: Sequence[Path]) -> dict[Path, ShardEntry]
     if not index.complete:
         raise ValueError(
             f"the shards in {home} are incomplete: aninfonce shards was broken off; go on with "
-            f"aninfonce shards {index.source} {home} --resume"
+            f"{_command(index, home)} --resume"
         )
     entries = {home / name: entry for name, entry in index.shards.items() if entry is not None}
     if home != folder:
         entries = {shard: entry for shard, entry in entries.items() if shard.parent == folder}
-    remedy = f"write them again: aninfonce shards {index.source} {home} --overwrite"
+    remedy = f"{_command(index, home)} --resume writes again what is damaged or lost"
     if missing := sorted({*entries} - {*shards}):
         raise ValueError(f"{len(missing)} of the {len(entries)} shards in {home} are missing, {missing[0]}; {remedy}")
     if strange := sorted({*shards} - {*entries}):
@@ -225,6 +226,14 @@ def check_shards(folder: Path, shards: Sequence[Path]) -> dict[Path, ShardEntry]
     if index.classes and (not classes.is_file() or classes.read_bytes() != class_lines(index.classes)):
         raise ValueError(f"{classes} is missing or was altered; {remedy}")
     return entries
+
+
+def _command(index: ShardIndex, home: Path) -> str:
+    """The command that wrote the shards."""
+    flags = [
+        f"--{key.replace('_', '-')} {index.settings[key]}" for key in ("per_shard", "seed") if key in index.settings
+    ]
+    return " ".join(["aninfonce shards", shlex.quote(index.source), shlex.quote(str(home)), *flags])
 
 
 def _check_numbers(shards: Sequence[Path]) -> None:
