@@ -280,6 +280,24 @@ def test_overwriting_never_follows_links_and_never_removes_what_was_changed(name
         attempt(r"classes\.txt was changed", lambda: (out / "classes.txt").write_text("mine"))
 
 
+def test_resuming_replaces_no_links_and_no_names_that_were_changed(name, out, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    broken_off(name, out, 2)
+    (out / SHARD).unlink()
+    for path in (out / SHARD, out / "classes.txt"):
+        path.symlink_to(precious)
+        with pytest.raises(ValueError, match="is a link, or no file"):
+            write(name, out, resume=True)
+        assert path.is_symlink()
+        path.unlink()
+    (out / "classes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"classes\.txt was changed"):
+        write(name, out, resume=True)
+    assert (out / "classes.txt").read_text() == "mine"
+    assert precious.read_bytes() == b"precious"
+
+
 def test_an_index_that_names_other_files_removes_none(name, out, tmp_path):
     write(name, out)
     (tmp_path / "precious.tar").write_bytes(b"precious")

@@ -143,7 +143,7 @@ def _check_free(plan: ShardPlan, out: Path) -> None:
 
 
 def _check_same(plan: ShardPlan, there: ShardIndex, out: Path) -> None:
-    """What is resumed has the same source, images and settings."""
+    """What is resumed has the same source, images and settings, and nobody has put other things in its place."""
     ours = {"source": plan.source, "classes": plan.classes, **plan.settings}
     theirs = {"source": there.source, "classes": there.classes, **there.settings}
     for key in ours:
@@ -152,6 +152,12 @@ def _check_same(plan: ShardPlan, there: ShardIndex, out: Path) -> None:
                 f"cannot resume the shards in {out}: they were begun with {key} {theirs.get(key)!r}, now "
                 f"{ours[key]!r}; --overwrite begins anew"
             )
+    for name in (*plan.shards, CLASSES):
+        if os.path.lexists(out / name) and not is_own(out / name):
+            raise ValueError(f"{out / name} is a link, or no file: it was not written here; move it elsewhere")
+    classes = out / CLASSES
+    if CLASSES not in there.remove and is_own(classes) and classes.read_bytes() != class_lines(plan.classes):
+        raise ValueError(f"{classes} was changed since it was written; move it elsewhere")
 
 
 def _owned(there: ShardIndex, out: Path) -> tuple[str, ...]:

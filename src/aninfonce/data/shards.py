@@ -49,7 +49,7 @@ class AlteredImageError(ImageReadError):
     """An image in a shard of ours whose bytes are not those that were written."""
 
     def __str__(self) -> str:
-        return f"{self.filename} was altered since the shard was written; write the shards again"
+        return f"{self.filename} was altered since it was written; aninfonce shards … --resume writes its shard again"
 
 
 class ShardImages(StoredImages):
