@@ -247,8 +247,8 @@ def test_columns_are_found_by_their_types_or_named_in_the_error(tmp_path):
     with pytest.raises(ValueError, match=r"2 label columns; name one: hf:.*#kind.*photo \(Image\)"):
         load_images(f"hf:{tmp_path / 'labels'}")
     assert load_images(f"hf:{tmp_path / 'labels'}#fine").class_names == ("a", "b", "c", "d")
-    with pytest.raises(ValueError, match="no column number of type ClassLabel"):
-        load_images(f"hf:{tmp_path / 'labels'}#number")
+    with pytest.raises(ValueError, match="no column photo of labels, numbers or words"):
+        load_images(f"hf:{tmp_path / 'labels'}#photo")
     table(range(4)).remove_columns("photo").save_to_disk(tmp_path / "none")
     with pytest.raises(ValueError, match=r"one column of type Image, got 0; its columns: number \(Value\)"):
         load_images(f"hf:{tmp_path / 'none'}")

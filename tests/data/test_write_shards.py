@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from storages import CLASSES, encoded, table, write_tree
+from storages import CLASSES, encoded, table, write_tars, write_tree
 
 from aninfonce.cli import run
 from aninfonce.data import ImageFiles, load_images, read_batches, write_shards
@@ -24,7 +24,7 @@ def test_shards_hold_the_same_images(tmp_path, kind, capsys):
     name, out = f"{kind}:{tmp_path / 'data'}", tmp_path / "out"
     assert run(["shards", name, str(out), "--per-shard", "6"]) == 0
     assert "40 images, 0 skipped" in capsys.readouterr().out
-    assert sorted(p.name for p in (out / "train").iterdir()) == [f"{i:06d}.tar" for i in range(6)]
+    assert sorted(p.name for p in (out / "train").iterdir()) == [f"aninfonce-{i:06d}-of-000006.tar" for i in range(6)]
     original, written = load_images(name, image_size=8), load_images(f"shards:{out}", image_size=8)
     assert written.class_names == CLASSES
     for a, b in ((original.train, written.train), (original.test, written.test)):
@@ -49,7 +49,7 @@ def test_the_files_are_kept_as_they_are_and_others_are_named(tmp_path, capsys):
     found = [split.images.source(i).getvalue() for split in (written.train, written.test) for i in range(len(split))]
     assert sorted(found) == sorted(contents)
     endings = {split.images.path(i).suffix for split in (written.train, written.test) for i in range(len(split))}
-    assert endings == {".png", ".jpeg"}
+    assert endings == {".png", ".jpg"}
 
 
 def test_what_needs_no_shards_is_refused(tmp_path):
@@ -63,11 +63,10 @@ def test_what_needs_no_shards_is_refused(tmp_path):
 
 
 def test_too_few_names_of_classes_are_an_error(tmp_path):
-    write_tree(tmp_path / "data", range(9))
-    list(write_shards(load_images(f"files:{tmp_path / 'data'}"), tmp_path / "out"))
-    (tmp_path / "out" / "classes.txt").write_text("cat\n")
+    write_tars(tmp_path, range(9), 9)
+    (tmp_path / "classes.txt").write_text("cat\n")
     with pytest.raises(ValueError, match=r"classes\.txt names 1 classes, the shards have at least 3"):
-        load_images(f"shards:{tmp_path / 'out'}")
+        load_images(f"shards:{tmp_path}")
 
 
 def test_class_names_of_any_kind_come_back_and_one_of_two_lines_is_refused(tmp_path, capsys):

@@ -9,9 +9,10 @@ import torch
 from aninfonce._checks import nearest_name
 from aninfonce._progress import Progress
 from aninfonce.cli._common import check_output_file
-from aninfonce.data import ImageDataset, StoredImages, load_images
+from aninfonce.data import ImageDataset, StoredImages, load_images, sentences
 from aninfonce.training import Encoder, encode, load
 from aninfonce.training.feature_file import SplitFeatures, write_npz, write_parquet
+from aninfonce.training.seen import remarks_of
 
 __all__ = ["embed"]
 
@@ -55,6 +56,7 @@ def embed(
         image_size=encoder.image_size,
         decode_workers=encoder.config.decode_workers,
         max_corrupt=encoder.config.max_corrupt,
+        background=encoder.config.background,
     )
     splits: list[SplitFeatures] = []
     with Progress(f"features of {dataset.name}", total=len(SPLITS)) as progress:
@@ -63,6 +65,8 @@ def embed(
             images = (dataset.train if name == "train" else dataset.test).images
             skipped = len(images.skipped) if isinstance(images, StoredImages) else 0
             progress.step(done, f"{name}: {len(splits[-1].places)} images, {skipped} skipped as unreadable")
+    for line in sentences(remarks_of(dataset), encoder.config.background):
+        print(line)
     if out.suffix == ".npz":
         write_npz(out, splits)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aninfonce._progress import Progress
-from aninfonce.data import StoredImages, load_images, write_shards
+from aninfonce.data import StoredImages, load_images, summary_lines, write_shards
 
 __all__ = ["shards"]
 
@@ -17,10 +17,12 @@ def shards(
     per_shard: int = 4000,
     max_corrupt: float = 0.01,
     seed: int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
 ) -> None:
     """Write images that lie in files of their own to shards, which are read from a disk in long strokes.
 
-    Train on them with --data shards:OUT.
+    Train on them with --data shards:OUT. The index OUT/shards.json says whether they are complete.
 
     Args:
         data: the images, named as for train: files:PATH, imagenet, imagenet:N, hf:NAME or hf:PATH.
@@ -29,11 +31,16 @@ def shards(
         per_shard: images a shard.
         max_corrupt: share of the images, in [0, 1], that may be unreadable; they are named and left out.
         seed: of the images' order, and of the held-out images where there is no test set.
+        overwrite: put these shards in the place of others that this command wrote; no other file is removed.
+        resume: go on where this command broke off.
     """
     dataset = load_images(data, data_root, seed=seed, max_corrupt=max_corrupt)
     total = sum(-(-len(split) // per_shard) for split in (dataset.train, dataset.test)) if per_shard > 0 else 0
     with Progress(f"shards of {dataset.name}", total=total) as progress:
-        for done, shard in enumerate(write_shards(dataset, out, per_shard=per_shard, seed=seed), start=1):
+        for line in summary_lines(dataset):
+            progress.say(line)
+        written = write_shards(dataset, out, per_shard=per_shard, seed=seed, resume=resume, overwrite=overwrite)
+        for done, shard in enumerate(written, start=1):
             progress.step(done, str(shard))
         skipped: dict[Path, str] = {}
         for split in (dataset.train, dataset.test):

@@ -15,7 +15,7 @@ from aninfonce._progress import Progress
 from aninfonce._runs import read_results, write_results
 from aninfonce.cli._common import finish
 from aninfonce.cli._processes import counted, ending_together
-from aninfonce.data import ImageDataset
+from aninfonce.data import ImageDataset, sentences, summary_lines
 from aninfonce.training import EpochRecord, Processes, StepRecord, TrainConfig
 from aninfonce.training import train as train_encoder
 from aninfonce.training.memory import keep_freed_memory
@@ -89,7 +89,11 @@ def _train(
             for path, reason in dataset.skipped:
                 progress.say(f"skipped {path}: {reason}")
             skipped = f", {len(dataset.skipped)} skipped as unreadable" if dataset.skipped else ""
+            for line in sentences(dataset.remarks, config.background):
+                progress.say(line)
             progress.say(f"{len(dataset.train)} training and {len(dataset.test)} test images{skipped}")
+            for line in summary_lines(dataset):
+                progress.say(line)
 
         def on_step(now: StepRecord) -> None:
             place.commit()

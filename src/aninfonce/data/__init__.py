@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from aninfonce.data.augmentations import Augmentation, augment_images
+from aninfonce.data.background import background_colour
 from aninfonce.data.config import PRESETS, AugmentationConfig
 from aninfonce.data.files import ImageFiles, load_files
+from aninfonce.data.findings import Findings, Ignored
 from aninfonce.data.folder import load_folder
 from aninfonce.data.hugging_face import HuggingFaceImages, load_hugging_face
 from aninfonce.data.parameters import (
@@ -14,10 +16,13 @@ from aninfonce.data.parameters import (
     AugmentationParameters,
     Parameter,
 )
+from aninfonce.data.reading import ImageReadError, UnreadableImageError
+from aninfonce.data.remarks import REMARKS, sentences
 from aninfonce.data.shards import ShardImages, load_shards
 from aninfonce.data.sources import SOURCES, load_images
 from aninfonce.data.splits import NO_LABEL, ImageDataset, ImageSplit
 from aninfonce.data.stored import Images, StoredImages, read_batches, shuffled_order
+from aninfonce.data.summary import summary_lines, summary_of
 from aninfonce.data.write_shards import write_shards
 
 __all__ = [
@@ -25,26 +30,35 @@ __all__ = [
     "NUMBER_PARAMETERS",
     "PARAMETERS",
     "PRESETS",
+    "REMARKS",
     "SOURCES",
     "YES_NO_PARAMETERS",
     "Augmentation",
     "AugmentationConfig",
     "AugmentationParameters",
+    "Findings",
     "HuggingFaceImages",
+    "Ignored",
     "ImageDataset",
     "ImageFiles",
+    "ImageReadError",
     "ImageSplit",
     "Images",
     "Parameter",
     "ShardImages",
     "StoredImages",
+    "UnreadableImageError",
     "augment_images",
+    "background_colour",
     "load_files",
     "load_folder",
     "load_hugging_face",
     "load_images",
     "load_shards",
     "read_batches",
+    "sentences",
     "shuffled_order",
+    "summary_lines",
+    "summary_of",
     "write_shards",
 ]

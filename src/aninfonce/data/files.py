@@ -25,6 +25,7 @@ class ImageFiles(StoredImages):
         image_size: side of the images, pixels.
         workers: processes that decode; 0: this one.
         max_corrupt: share of the files that may be unreadable, see `CorruptImages`.
+        background: colour that transparent pictures are put on, see `background_colour`.
 
     Raises:
         ValueError: if a number is out of range, see `StoredImages`.
@@ -35,8 +36,15 @@ class ImageFiles(StoredImages):
         (torch.Size([3, 3, 224, 224]), 2)
     """
 
-    def __init__(self, paths: Sequence[Path], image_size: int, workers: int = 0, max_corrupt: float = 1.0) -> None:
-        super().__init__(len(paths), image_size, workers, max_corrupt)
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        image_size: int,
+        workers: int = 0,
+        max_corrupt: float = 1.0,
+        background: str = "white",
+    ) -> None:
+        super().__init__(len(paths), image_size, workers, max_corrupt, background)
         # One array of bytes, not a million objects: worker processes share it as long as nobody counts references.
         self._names = np.array([os.fsencode(path) for path in paths], dtype=np.bytes_)
 
@@ -56,7 +64,13 @@ class ImageFiles(StoredImages):
 
 
 def load_files(
-    path: Path, *, image_size: int = 224, seed: int = 0, decode_workers: int = 0, max_corrupt: float = 1.0
+    path: Path,
+    *,
+    image_size: int = 224,
+    seed: int = 0,
+    decode_workers: int = 0,
+    max_corrupt: float = 1.0,
+    background: str = "white",
 ) -> ImageDataset:
     """List the images of a folder, laid out as for `load_folder`; they are decoded when they are asked for.
 
@@ -73,12 +87,13 @@ def load_files(
     Raises:
         ValueError: if the folder is missing, holds no image, or mixes the layouts; or a number is out of range.
     """
-    names, parts = find_images(path)
+    layout = find_images(path)
+    names = layout.names
     splits = []
-    for found in parts:
+    for found in layout.parts:
         files = [file for paths in found.values() for file in paths]
         number = {name: label for label, name in enumerate(names)}
         labels = torch.tensor([number[name] for name, paths in found.items() for _ in paths]) if names else None
-        splits.append(ImageSplit(ImageFiles(files, image_size, decode_workers, max_corrupt), labels))
+        splits.append(ImageSplit(ImageFiles(files, image_size, decode_workers, max_corrupt, background), labels))
     train, test = splits if len(splits) == 2 else split_off_test(splits[0], seed)
-    return ImageDataset(f"files:{path}", train, test, names)
+    return ImageDataset(f"files:{path}", train, test, names, findings=layout.findings)

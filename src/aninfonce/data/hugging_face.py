@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from aninfonce._extras import require
-from aninfonce.data.decode import UnreadableImageError
+from aninfonce.data.classes import all_classes, renumbered
+from aninfonce.data.findings import Findings, Ignored
+from aninfonce.data.hugging_face_labels import choose_label_column, labels_of
+from aninfonce.data.layout import split_rule
+from aninfonce.data.reading import UnreadableImageError, retried
+from aninfonce.data.split_names import TRAIN, SplitNames, held_out_names
 from aninfonce.data.splits import NO_LABEL, ImageDataset, ImageSplit, split_off_test
 from aninfonce.data.stored import StoredImages
 
 __all__ = ["HuggingFaceImages", "load_hugging_face"]
-
-_HELD_OUT = ("test", "validation", "valid", "val")
 
 
 class HuggingFaceImages(StoredImages):
@@ -33,15 +35,23 @@ class HuggingFaceImages(StoredImages):
         image_size: side of the images, pixels.
         workers: processes that decode; 0: this one.
         max_corrupt: share of the images that may be unreadable, see `CorruptImages`.
+        background: colour that transparent pictures are put on, see `background_colour`.
 
     Raises:
         ValueError: if a number is out of range, see `StoredImages`.
     """
 
     def __init__(
-        self, table: Any, column: str, name: str, image_size: int, workers: int = 0, max_corrupt: float = 1.0
+        self,
+        table: Any,
+        column: str,
+        name: str,
+        image_size: int,
+        workers: int = 0,
+        max_corrupt: float = 1.0,
+        background: str = "white",
     ) -> None:
-        super().__init__(len(table), image_size, workers, max_corrupt)
+        super().__init__(len(table), image_size, workers, max_corrupt, background)
         datasets = require("datasets", "hf")
         # Bytes, not pictures: the decoding is ours, with its checks.
         self._table = table.select_columns([column]).with_format(None).cast_column(column, datasets.Image(decode=False))
@@ -58,7 +68,8 @@ class HuggingFaceImages(StoredImages):
 
     def source(self, index: int) -> Path | BytesIO:
         """The content of one image, or the path that the row has instead."""
-        image = self._table[int(self._rows[index])][self._column]
+        row = int(self._rows[index])
+        image = retried(lambda: self._table[row][self._column], f"{self._name}/{row}")
         if image is not None and image["bytes"] is not None:
             return BytesIO(image["bytes"])
         if image is not None and image["path"]:
@@ -77,12 +88,15 @@ def load_hugging_face(
     download: bool = True,
     decode_workers: int = 0,
     max_corrupt: float = 1.0,
+    background: str = "white",
 ) -> ImageDataset:
     """Load a data set of the hub, or a folder that `save_to_disk` wrote; its images are decoded when asked for.
 
-    The image column is the one of type `Image`. The classes are the column of type `ClassLabel`; a row without a label
-    gets `NO_LABEL`. Trained on is the split `train`, held out the first of `test`, `validation`, `valid` and `val`
-    with known labels; a fifth of every class if there is none.
+    The image column is the one of type `Image`. The classes are the column named; or the one of type `ClassLabel`; or
+    one of numbers or words that is called `label`, `class` or the like and has few distinct values. Classes are matched
+    by name between the splits. A row without a label gets `NO_LABEL`. Trained on is the split `train`, held out the
+    first of `test`, `validation` and their likes (see `aninfonce.data.split_names`) with known labels; a fifth of every
+    class if there is none.
 
     Arguments:
         name: of the data set on the hub, or path of the folder; with `#COLUMN` at the end to choose among several
@@ -92,36 +106,66 @@ def load_hugging_face(
         download: whether what is not in the hub's cache may be downloaded.
         decode_workers: processes that decode; 0: the one that asks.
         max_corrupt: share of the images of either part that may be unreadable, see `CorruptImages`.
+        background: colour that transparent pictures are put on, see `background_colour`.
 
     Returns:
         Images in colour, grey ones too.
 
     Raises:
         ValueError: if there is no such data set, it is damaged, has no split `train`, not one image column, or several
-            label columns to choose from; or a number is out of range.
+            label columns to choose from; the splits' classes do not match; or a number is out of range.
         OSError: if the hub cannot be reached.
         MissingExtraError: if `datasets` is not installed.
     """
     where, _, asked = name.partition("#")
+    home = f"hf:{where}"
     found = _tables(where, download)
-    train = found["train"]
-    image, label = _columns(train, asked, f"hf:{where}")
-    parts: list[ImageSplit] = []
-    for part in ("train", *(part for part in _HELD_OUT if part in found)):
-        table = found[part]
-        if {image, *([label] if label else [])} - {*table.column_names}:
-            raise ValueError(f"hf:{where}: the split {part} has no column {image} or {label} as the split train has")
-        labels = _labels(table, label) if label else None
-        if parts and labels is not None and not bool((labels != NO_LABEL).any()):
-            continue  # a benchmark's test set, whose labels are kept secret
-        images = HuggingFaceImages(table, image, f"hf:{where}/{part}", image_size, decode_workers, max_corrupt)
-        parts.append(ImageSplit(images, labels))
+    train = next(part for part in found if part.casefold() in TRAIN)
+    image = _image_column(found[train], home)
+    column = choose_label_column(found[train], asked, home)
+    parts: dict[str, ImageSplit] = {}
+    names: dict[str, tuple[str, ...]] = {}
+    ignored = Ignored()
+    for part in found:
+        if part != train and part not in held_out_names([*found]):
+            ignored.add("splits that are not used", part)
+    for part in (train, *held_out_names([*found])):
         if len(parts) == 2:
-            break
-    fitting, scoring = parts if len(parts) == 2 else split_off_test(parts[0], seed)
-    if not len(fitting):
-        raise ValueError(f"hf:{where} has no rows to train on")
-    return ImageDataset(f"hf:{name}", fitting, scoring, tuple(train.features[label].names) if label else ())
+            ignored.add("splits that are not used", part)
+            continue
+        table = found[part]
+        if missing := {image, column.name} - {"", *table.column_names}:
+            raise ValueError(f"{home}: the split {part} has no column {' or '.join(sorted(missing))} as {train} has")
+        classes, labels = labels_of(table, column.name, f"{home}/{part}") if column.name else ((), None)
+        if parts and labels is not None and not bool((labels != NO_LABEL).any()):
+            ignored.add("splits without known labels", part)  # a benchmark's test set, whose labels are kept secret
+            continue
+        images = HuggingFaceImages(table, image, f"{home}/{part}", image_size, decode_workers, max_corrupt, background)
+        parts[part], names[part] = ImageSplit(images, labels), classes
+    if not len(parts[train]):
+        raise ValueError(f"{home} has no rows to train on")
+    classes = _matched(parts, names, home)
+    fitting, scoring = parts.values() if len(parts) == 2 else split_off_test(parts[train], seed)
+    used = [*parts]
+    chosen = SplitNames(train, used[1] if len(used) == 2 else None)
+    findings = Findings(split_rule(chosen), column.rule, ignored)
+    return ImageDataset(f"hf:{name}", fitting, scoring, classes, findings=findings)
+
+
+def _matched(parts: dict[str, ImageSplit], names: dict[str, tuple[str, ...]], home: str) -> tuple[str, ...]:
+    """The classes of all splits; the labels of `parts` are made their numbers.
+
+    Raises:
+        ValueError: if one split has the names of the classes and the other something else.
+    """
+    classes = all_classes(list(names.values()), home)
+    if len(names) == 2 and classes and not set.intersection(*(set(found) for found in names.values())):
+        shown = " and ".join(f"{part} has {', '.join(found[:3])}" for part, found in names.items())
+        raise ValueError(f"{home}: the splits have no class in common, and classes are matched by name: {shown}")
+    for part, split in parts.items():
+        if split.labels is not None:
+            parts[part] = replace(split, labels=renumbered(split.labels, names[part], classes))
+    return classes
 
 
 def _tables(where: str, download: bool) -> dict[str, Any]:
@@ -143,8 +187,9 @@ def _tables(where: str, download: bool) -> dict[str, Any]:
             f"hf:{where} cannot be loaded, as a folder of save_to_disk or from the hub: {type(error).__name__}: {error}"
         ) from error
     tables = dict(found) if isinstance(found, dict) else {"train": found}
-    if "train" not in tables:
-        raise ValueError(f"hf:{where} must have a split train, got {', '.join(tables)}")
+    trains = [part for part in tables if part.casefold() in TRAIN]
+    if len(trains) != 1:
+        raise ValueError(f"hf:{where} must have a split train, got {', '.join(trains or tables)}")
     return tables
 
 
@@ -160,24 +205,10 @@ def _quiet(datasets: Any) -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def _columns(table: Any, asked: str, name: str) -> tuple[str, str]:
-    """The columns of images and of labels; the latter "" if there are none."""
-    datasets = require("datasets", "hf")
-    kinds = {column: type(feature) for column, feature in table.features.items()}
-    images = [column for column, kind in kinds.items() if kind is datasets.Image]
-    labels = [column for column, kind in kinds.items() if kind is datasets.ClassLabel]
-    listed = ", ".join(f"{column} ({kind.__name__})" for column, kind in kinds.items())
-    if len(images) != 1:
-        raise ValueError(f"{name} must have one column of type Image, got {len(images)}; its columns: {listed}")
-    if asked:
-        labels = [column for column in labels if column == asked]
-        if not labels:
-            raise ValueError(f"{name} has no column {asked} of type ClassLabel; its columns: {listed}")
-    if len(labels) > 1:
-        raise ValueError(f"{name} has {len(labels)} label columns; name one: {name}#{labels[0]}; its columns: {listed}")
-    return images[0], labels[0] if labels else ""
-
-
-def _labels(table: Any, column: str) -> Tensor:
-    values = table.with_format(None)[column][:]
-    return torch.tensor([NO_LABEL if value is None else value for value in values], dtype=torch.int64)
+def _image_column(table: Any, home: str) -> str:
+    image = require("datasets", "hf").Image
+    found: list[str] = [column for column, feature in table.features.items() if type(feature) is image]
+    if len(found) != 1:
+        listed = ", ".join(f"{column} ({type(feature).__name__})" for column, feature in table.features.items())
+        raise ValueError(f"{home} must have one column of type Image, got {len(found)}; its columns: {listed}")
+    return found[0]

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from aninfonce.data.reading import retried, system_errno
+
 __all__ = ["LARGEST", "read_idx"]
 
 LARGEST = 2**30
@@ -31,19 +33,14 @@ def read_idx(path: Path) -> Tensor:
         A uint8 tensor of the shape that the file states.
 
     Raises:
+        ImageReadError: if the file cannot be read, tried several times.
         ValueError: if the file is not an IDX file of unsigned bytes, is damaged, is longer or shorter than it says, or
             has more than `LARGEST` bytes.
 
     References:
         LeCun, Cortes, Burges, "The MNIST database of handwritten digits", 1998: the format is described there.
     """
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        try:
-            content = (gzip.GzipFile(fileobj=file) if zipped else file).read(LARGEST + 1)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{path} is truncated or damaged: {error}") from error
+    content, zipped = retried(lambda: _read(path), str(path))
     if len(content) > LARGEST:
         raise ValueError(f"{path} has more than {LARGEST} bytes{' unpacked' if zipped else ''}, which are not read")
     if len(content) < 4 or content[:3] != bytes([0, 0, _UINT8]) or not content[3]:
@@ -63,3 +60,16 @@ def read_idx(path: Path) -> Tensor:
     if not math.prod(shape):
         raise ValueError(f"{path} has no entries: its shape is {tuple(shape)}")
     return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=start).reshape(shape)
+
+
+def _read(path: Path) -> tuple[bytes, bool]:
+    """A file's content, unpacked, and whether it was gzipped."""
+    with open(path, "rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        try:
+            return (gzip.GzipFile(fileobj=file) if zipped else file).read(LARGEST + 1), zipped
+        except (OSError, EOFError, zlib.error) as error:
+            if system_errno(error) is not None:
+                raise
+            raise ValueError(f"{path} is truncated or damaged: {error}") from error

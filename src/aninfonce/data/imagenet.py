@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from aninfonce.data.files import ImageFiles
-from aninfonce.data.layout import files_by_class
+from aninfonce.data.findings import Findings, Ignored
+from aninfonce.data.listing import images_below, is_hidden
 from aninfonce.data.splits import ImageDataset, ImageSplit
 
 __all__ = ["load_imagenet"]
@@ -16,7 +17,13 @@ _LAYOUTS = (".", "imagenet", "ILSVRC/Data/CLS-LOC")  # the last as the challenge
 
 
 def load_imagenet(
-    root: Path, *, image_size: int = 224, classes: int | None = None, decode_workers: int = 0, max_corrupt: float = 1.0
+    root: Path,
+    *,
+    image_size: int = 224,
+    classes: int | None = None,
+    decode_workers: int = 0,
+    max_corrupt: float = 1.0,
+    background: str = "white",
 ) -> ImageDataset:
     """List the files of ILSVRC 2012; they are decoded when they are asked for.
 
@@ -27,6 +34,7 @@ def load_imagenet(
         classes: only the first so many classes, by name, at least 2; None: all.
         decode_workers: processes that decode; 0: the one that trains.
         max_corrupt: share of the images of either part that may be unreadable, see `CorruptImages`.
+        background: colour that transparent pictures are put on, see `background_colour`.
 
     Raises:
         ValueError: if the folders are not there, have no class folders, or fewer classes than asked for; `val` lacks
@@ -39,16 +47,41 @@ def load_imagenet(
     if home is None:
         looked = ", ".join(str(folder / "{train,val}") for folder in folders)
         raise ValueError(f"imagenet is not in {root}: looked for {looked}, with one folder a class")
-    names = sorted(path.name for path in (home / "train").iterdir() if path.is_dir() and not path.name.startswith("."))
+    ignored, followed = Ignored(), list[Path]()
+    present = {part: _class_folders(home / part) for part in ("train", "val")}
+    names = present["train"]
     if len(names) < (classes or 2):
         raise ValueError(f"{home / 'train'} has {len(names)} class folders, expected at least {classes or 2}")
     names = names[:classes]
-    train, test = (_split(home / part, names, image_size, decode_workers, max_corrupt) for part in ("train", "val"))
-    return ImageDataset("imagenet" if classes is None else f"imagenet:{classes}", train, test, tuple(names))
+    for extra in sorted({*present["val"]} - {*present["train"]}):
+        ignored.add("folders of val that train does not have", home / "val" / extra)
+    train, test = (
+        _split(home / part, names, ignored, followed, image_size, decode_workers, max_corrupt, background)
+        for part in ("train", "val")
+    )
+    notes = [f"{len(followed)} linked folders are followed, the first {followed[0]}"] if followed else []
+    if len(names) < len(present["train"]):
+        notes.append(f"the first {len(names)} of {len(present['train'])} classes are used, as asked for")
+    findings = Findings("trained on is train, held out is val", "the folders give the classes", ignored, tuple(notes))
+    name = "imagenet" if classes is None else f"imagenet:{classes}"
+    return ImageDataset(name, train, test, tuple(names), findings=findings)
 
 
-def _split(folder: Path, names: list[str], image_size: int, decode_workers: int, max_corrupt: float) -> ImageSplit:
-    found = [_images_of(folder / name) for name in names]
+def _class_folders(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
+
+
+def _split(
+    folder: Path,
+    names: list[str],
+    ignored: Ignored,
+    followed: list[Path],
+    image_size: int,
+    decode_workers: int,
+    max_corrupt: float,
+    background: str,
+) -> ImageSplit:
+    found = [images_below(folder / name, ignored, followed) if (folder / name).is_dir() else [] for name in names]
     if empty := [name for name, paths in zip(names, found, strict=True) if not paths]:
         raise ValueError(
             f"{folder} has no images of {len(empty)} of {len(names)} classes, the first {empty[0]}; "
@@ -56,8 +89,4 @@ def _split(folder: Path, names: list[str], image_size: int, decode_workers: int,
         )
     labels = torch.tensor([label for label, paths in enumerate(found) for _ in paths])
     files = [path for paths in found for path in paths]
-    return ImageSplit(ImageFiles(files, image_size, decode_workers, max_corrupt), labels)
-
-
-def _images_of(folder: Path) -> list[Path]:
-    return files_by_class(folder).get("", []) if folder.is_dir() else []
+    return ImageSplit(ImageFiles(files, image_size, decode_workers, max_corrupt, background), labels)

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aninfonce.data.findings import Findings
 from aninfonce.data.idx import LARGEST, read_idx
+from aninfonce.data.reading import retried, system_errno
 from aninfonce.data.splits import ImageDataset, ImageSplit, split_off_test
-from aninfonce.data.torchvision_sets import torchvision_parts
+from aninfonce.data.torchvision_sets import PUBLISHED, torchvision_parts
 
 __all__ = ["DIGIT_NAMES", "load_fashion_mnist", "load_mnist"]
 
@@ -25,8 +27,9 @@ _FASHION_NAMES = (
 def load_mnist(root: Path | None, seed: int, download: bool) -> ImageDataset:
     """MNIST."""
     if root is not None and (archive := root / "mnist-10k.npz").is_file() and _find_idx(root, "mnist", "MNIST") is None:
-        train, test = split_off_test(_read_npz(archive), seed)
-        return ImageDataset("mnist", train, test, DIGIT_NAMES)
+        train, test = split_off_test(retried(lambda: _read_npz(archive), str(archive)), seed)
+        findings = Findings("a fifth of every class of mnist-10k.npz is held out, drawn at random", PUBLISHED.labels)
+        return ImageDataset("mnist", train, test, DIGIT_NAMES, findings=findings)
     return _mnist_like("mnist", "MNIST", DIGIT_NAMES, root, download, also="mnist-10k.npz")
 
 
@@ -44,7 +47,7 @@ def _mnist_like(
             ImageSplit(data.data[:, None], torch.as_tensor(data.targets))
             for data in torchvision_parts(class_, download)
         )
-        return ImageDataset(name, train, test, class_names)
+        return ImageDataset(name, train, test, class_names, findings=PUBLISHED)
     paths = _find_idx(root, name, class_)
     if paths is None:
         looked = [str(folder / "*-ubyte[.gz]") for folder in _idx_folders(root, name, class_)]
@@ -53,7 +56,7 @@ def _mnist_like(
             f"{name} is not in {root}: looked for {', '.join(looked)}; leave the data root away to download"
         )
     train, test = (_read_pair(images, labels) for images, labels in (paths[:2], paths[2:]))
-    return ImageDataset(name, train, test, class_names)
+    return ImageDataset(name, train, test, class_names, findings=PUBLISHED)
 
 
 def _idx_folders(root: Path, name: str, class_: str) -> list[Path]:
@@ -95,6 +98,8 @@ def _read_npz(path: Path) -> ImageSplit:
             images = torch.from_numpy(archive["images"].astype(np.uint8, casting="safe"))
             labels = torch.from_numpy(archive["labels"].astype(np.uint8, casting="safe"))
     except Exception as error:  # numpy and zipfile raise anything on damaged archives, a TokenError too
+        if isinstance(error, OSError) and system_errno(error) is not None:
+            raise
         raise ValueError(f"{path} is not an npz file with unsigned bytes called images and labels: {error}") from error
     _check_pair(images, labels, str(path))
     return ImageSplit(images[:, None], labels.long())

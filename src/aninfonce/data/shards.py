@@ -1,15 +1,17 @@
 """Images in shards: uncompressed tar files in the WebDataset format, whose images stay there.
 
-A sample is what shares a name up to its first dot: `cat/0001.jpg` and `cat/0001.cls`, the number of its class. A tar
-file is read once for where each image begins; after that any image is one read. So an order of images is any order of
-places, and follows from (seed, epoch) alone, whoever reads them: WebDataset's and litdata's own loaders have an order
-that changes with the number of workers and nodes.
+A sample is what shares a name up to its first dot: `cat/0001.jpg` and `cat/0001.cls`, the number of its class (see
+`aninfonce.data.samples`). A tar file is gone through once for where each image begins; after that any image is one
+read. So an order of images is any order of places, and follows from (seed, epoch) alone, whoever reads them:
+WebDataset's and litdata's own loaders have an order that changes with the number of workers and nodes.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import tarfile
+import zlib
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -19,21 +21,35 @@ import torch
 from torch import Tensor
 
 from aninfonce._typing import Int
-from aninfonce.data.decode import UnreadableImageError
-from aninfonce.data.layout import IMAGE_SUFFIXES, train_and_test
-from aninfonce.data.splits import NO_LABEL, ImageDataset, ImageSplit, split_off_test
+from aninfonce.data.classes import all_classes, renumbered
+from aninfonce.data.findings import Findings, Ignored
+from aninfonce.data.formats import image_endings
+from aninfonce.data.layout import split_folders, split_rule
+from aninfonce.data.listing import HIDDEN, is_hidden
+from aninfonce.data.reading import ImageReadError, UnreadableImageError, retried
+from aninfonce.data.samples import Sample, shard_samples
+from aninfonce.data.shard_index import CLASSES, INDEX, ShardEntry, check_shards, members_digest
+from aninfonce.data.shard_labels import ShardLabels, names_beside
+from aninfonce.data.split_names import SplitNames, check_no_splits_in_names
+from aninfonce.data.splits import ImageDataset, ImageSplit, split_off_test
 from aninfonce.data.stored import StoredImages
 
-__all__ = ["CLASSES", "LABEL_SUFFIX", "WINDOW", "ShardImages", "load_shards"]
+__all__ = ["WINDOW", "AlteredImageError", "ShardImages", "load_shards"]
 
-LABEL_SUFFIX = ".cls"
-CLASSES = "classes.txt"
-"""File beside the shards, or their folders, with the name of a class a line; not part of the format."""
 WINDOW = 8
 """Shards whose images are shuffled together; so much stays in the system's file cache while it is read."""
 
-_MOST_CLASSES = 1_000_000
-_BLOCK = tarfile.BLOCKSIZE
+_COMPRESSED = (
+    *(f".tar.{kind}" for kind in ("gz", "bz2", "xz", "zst", "zstd", "lz4", "lzma", "z")),
+    *(".tgz", ".tbz", ".tbz2", ".txz", ".tzst"),
+)
+
+
+class AlteredImageError(ImageReadError):
+    """An image in a shard of ours whose bytes are not those that were written."""
+
+    def __str__(self) -> str:
+        return f"{self.filename} was altered since it was written; aninfonce shards … --resume writes its shard again"
 
 
 class ShardImages(StoredImages):
@@ -44,51 +60,84 @@ class ShardImages(StoredImages):
         image_size: side of the images, pixels.
         workers: processes that decode; 0: this one.
         max_corrupt: share of the images that may be unreadable, see `CorruptImages`.
+        background: colour that transparent pictures are put on, see `background_colour`.
+        entries: what an index says of each shard, see `check_shards`; empty where there is none.
+        ignored: where to note the members that are passed over.
 
     Attributes:
-        labels: shape (n,), the class of each image, `NO_LABEL` where it has none.
+        shards: the tar files.
+        labels: shape (n,), the class of each image, `NO_LABEL` where it has none: numbers in `.cls`, or of the distinct
+            labels in `.json` or `.txt` in their order.
+        found: the labels of each kind, of all images, whatever selection this is.
 
     Raises:
-        ValueError: if a file is not an uncompressed tar, is damaged, or has a label that is no number; or a number is
-            out of range, see `StoredImages`.
+        ValueError: if a file is not an uncompressed tar, is damaged, is not as its entry says, or has a `.cls` that is
+            no number; or a number is out of range, see `StoredImages`.
     """
 
-    def __init__(self, shards: list[Path], image_size: int, workers: int = 0, max_corrupt: float = 1.0) -> None:
-        found = [_index(shard) for shard in shards]
-        counts = [len(names) for names, *_ in found]
-        super().__init__(sum(counts), image_size, workers, max_corrupt)
-        self._shards = shards
+    def __init__(
+        self,
+        shards: list[Path],
+        image_size: int,
+        workers: int = 0,
+        max_corrupt: float = 1.0,
+        background: str = "white",
+        *,
+        entries: Mapping[Path, ShardEntry] | None = None,
+        ignored: Ignored | None = None,
+    ) -> None:
+        ignored = Ignored() if ignored is None else ignored
+        entries = entries or {}
+        self.found = ShardLabels()
         # Arrays, not a million objects: worker processes share them as long as nobody counts references.
-        self._shard = np.repeat(np.arange(len(shards)), counts)
-        self._names = np.array([name for names, *_ in found for name in names], dtype=np.bytes_)
-        self._offsets = np.array([offset for _, offsets, *_ in found for offset in offsets], dtype=np.int64)
-        self._sizes = np.array([size for _, _, sizes, _ in found for size in sizes], dtype=np.int64)
-        self.labels = torch.tensor([label for *_, labels in found for label in labels], dtype=torch.int64)
+        names, places = [np.empty(0, np.bytes_)], [np.empty((0, 2), np.int64)]
+        for shard in shards:
+            samples = _samples(shard, entries.get(shard), ignored)
+            self.found.add(samples)
+            names.append(np.array([os.fsencode(sample.name) for sample in samples], dtype=np.bytes_))
+            places.append(np.array([(sample.offset, sample.size) for sample in samples], np.int64).reshape(-1, 2))
+        super().__init__(self.found.images, image_size, workers, max_corrupt, background)
+        self.shards = shards
+        self._shard = np.repeat(np.arange(len(shards)), [len(part) for part in places[1:]])
+        self._names = np.concatenate(names)
+        self._offsets, self._sizes = np.concatenate(places).T
+        self._crc32 = np.concatenate([entries[shard].crc32 for shard in shards]) if entries else None
+        self.labels = self.found.classes(self.found.choose()[0])[1]
 
     def __len__(self) -> int:
         return len(self._shard)
 
     def path(self, index: int) -> Path:
         """SHARD/NAME of one image."""
-        shard = self._shards[int(self._shard[index])]
+        shard = self.shards[int(self._shard[index])]
         return shard / os.fsdecode(bytes(self._names[index]))
 
     def source(self, index: int) -> BytesIO:
-        """The content of one image."""
+        """The content of one image.
+
+        Raises:
+            UnreadableImageError: if the shard cannot be read there.
+            AlteredImageError: if an index has another checksum of the image.
+        """
         size = int(self._sizes[index])
-        try:
-            with self._shards[int(self._shard[index])].open("rb") as file:
+        shard = self.shards[int(self._shard[index])]
+
+        def read() -> bytes:
+            with open(shard, "rb") as file:
                 file.seek(self._offsets[index])
-                content = file.read(size)
-        except OSError as error:
-            raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
+                return file.read(size)
+
+        content = retried(read, str(shard))
         if len(content) < size:
             raise UnreadableImageError(f"the shard ends {size - len(content)} bytes before the image does")
+        if self._crc32 is not None and zlib.crc32(content) != self._crc32[index]:
+            raise AlteredImageError(errno.EIO, str(self.path(index)))
         return BytesIO(content)
 
     def _keep(self, rows: npt.NDArray[np.int64]) -> None:
         self._shard, self._names = self._shard[rows], self._names[rows]
         self._offsets, self._sizes = self._offsets[rows], self._sizes[rows]
+        self._crc32 = None if self._crc32 is None else self._crc32[rows]
         self.labels = self.labels[torch.from_numpy(rows)]
 
     def shuffled(self, generator: torch.Generator) -> Int[Tensor, " n"]:
@@ -99,66 +148,37 @@ class ShardImages(StoredImages):
         """
         shard = torch.from_numpy(self._shard)
         by_shard = shard.argsort(stable=True)
-        places = torch.split(by_shard, torch.bincount(shard, minlength=len(self._shards)).tolist())
+        places = torch.split(by_shard, torch.bincount(shard, minlength=len(self.shards)).tolist())
         windows = torch.split(torch.randperm(len(places), generator=generator), WINDOW)
         blocks = [torch.cat([places[i] for i in window.tolist()]) for window in windows]
         return torch.cat([block[torch.randperm(len(block), generator=generator)] for block in blocks])
 
 
-def _index(shard: Path) -> tuple[list[bytes], list[int], list[int], list[int]]:
-    """Of every image in a tar file: its name, where its bytes begin, how many they are, and its label."""
-    keys: list[str] = []
-    names: list[bytes] = []
-    offsets: list[int] = []
-    sizes: list[int] = []
-    labels: dict[str, int] = {}
-    try:
-        with tarfile.open(shard, "r:") as tar:
-            for member in tar:
-                folder, _, file = member.name.rpartition("/")
-                stem, dot, ending = file.partition(".")
-                suffix, key = (dot + ending).lower(), f"{folder}/{stem}"
-                if not member.isreg() or not stem or suffix not in (*IMAGE_SUFFIXES, LABEL_SUFFIX):
-                    continue
-                if member.sparse is not None:
-                    raise ValueError(f"{member.name} is stored as a sparse file; make the archive without --sparse")
-                if suffix == LABEL_SUFFIX:
-                    labels[key] = _label(tar, member)
-                    continue
-                keys.append(key)
-                names.append(os.fsencode(member.name))
-                offsets.append(member.offset_data)
-                sizes.append(member.size)
-            _check_end(tar)
-    except (tarfile.TarError, OSError, ValueError, OverflowError, MemoryError, RecursionError) as error:
-        raise ValueError(f"{shard} is no readable uncompressed tar file: {error}") from error
-    return names, offsets, sizes, [labels.get(key, NO_LABEL) for key in keys]
+def _samples(shard: Path, entry: ShardEntry | None, ignored: Ignored) -> list[Sample]:
+    def read() -> tuple[list[Sample], Ignored]:
+        passed_over = Ignored()
+        return shard_samples(shard, passed_over), passed_over
 
-
-def _label(tar: tarfile.TarFile, member: tarfile.TarInfo) -> int:
-    file = tar.extractfile(member)
-    text = b"" if file is None else file.read(20).strip()
-    if not text.isdigit() or int(text) >= _MOST_CLASSES:
-        raise ValueError(f"{member.name} must hold the number of a class, from 0 to {_MOST_CLASSES - 1}, got {text!r}")
-    return int(text)
-
-
-def _check_end(tar: tarfile.TarFile) -> None:
-    """`tarfile` takes a damaged header for the archive's end; there must be none, or nothing but zeros."""
-    file = tar.fileobj
-    assert file is not None  # as long as the archive is open
-    file.seek(tar.offset)
-    rest = file.read(_BLOCK)
-    if rest.strip(b"\0"):
-        raise ValueError(f"damaged at byte {tar.offset}, which is neither a file's header nor the end")
+    samples, passed_over = retried(read, str(shard))
+    ignored.update(passed_over)
+    if entry is not None and members_digest(samples) != entry.members:
+        raise ValueError(f"{shard} was altered since it was written: it holds other images or labels")
+    return samples
 
 
 def load_shards(
-    path: Path, *, image_size: int = 224, seed: int = 0, decode_workers: int = 0, max_corrupt: float = 1.0
+    path: Path,
+    *,
+    image_size: int = 224,
+    seed: int = 0,
+    decode_workers: int = 0,
+    max_corrupt: float = 1.0,
+    background: str = "white",
 ) -> ImageDataset:
     """List the images in a folder's shards; they are decoded when they are asked for.
 
-    Layouts: `train/*.tar` with `test/*.tar` (or `val/*.tar`); or `*.tar`, of which a fifth of every class is held out.
+    Layouts: `train/*.tar` with `test/*.tar` (or `val/*.tar`, or another name of a split, see
+    `aninfonce.data.split_names`); or `*.tar`, of which a fifth of every class is held out.
 
     Arguments:
         path: the folder.
@@ -166,36 +186,82 @@ def load_shards(
         seed: of the held-out split.
         decode_workers: processes that decode; 0: the one that asks.
         max_corrupt: share of the images that may be unreadable, see `CorruptImages`.
+        background: colour that transparent pictures are put on, see `background_colour`.
 
     Returns:
-        Images in colour, grey ones too; their classes are called as the lines of `classes.txt` in the folder say, or
-        else by their numbers.
+        Images in colour, grey ones too. Their classes are those of `.cls`, else of `.json`, else of `.txt` (see
+        `ShardLabels.choose`); numbers are called as the lines of `classes.txt` in the split's folder or else in the
+        set's say, or else by themselves. Splits' classes are matched by name.
 
     Raises:
-        ValueError: if the folder is missing or holds no shard or no image, a shard is damaged, `classes.txt` has too
-            few lines, or a number is out of range.
+        ValueError: if the folder is missing or holds no shard or no image; a shard is damaged, compressed, or, where
+            there is an index, missing or altered; `classes.txt` has too few lines; or a number is out of range.
     """
-    parts: list[ShardImages] = []
-    for root in train_and_test(path):
-        shards = sorted(p for p in root.iterdir() if p.suffix == ".tar" and not p.name.startswith("."))
-        if not shards:
+    ignored = Ignored()
+    roots, chosen = split_folders(path, lambda folder: bool(_shards_in(folder, Ignored())))
+    shards = [_shards_in(root, ignored) for root in roots]
+    entries = check_shards(path, [shard for found in shards for shard in found])
+    for root, found in zip(roots, shards, strict=True):
+        if not found:
             raise ValueError(f"{root} holds no shard: looked for *.tar")
-        parts.append(ShardImages(shards, image_size, decode_workers, max_corrupt))
-        if not len(parts[-1]):
-            endings = ", ".join(IMAGE_SUFFIXES)
-            raise ValueError(f"the {len(shards)} shards in {root} hold no image: looked for NAME{{{endings}}}")
-    names = _class_names(path, classes=max(int(images.labels.max()) for images in parts) + 1)
-    splits = [ImageSplit(images, images.labels if names else None) for images in parts]
+        check_no_splits_in_names([shard.stem for shard in found], str(root))
+    _note_unused(path, roots, chosen, ignored)
+    parts = [
+        ShardImages(found, image_size, decode_workers, max_corrupt, background, entries=entries, ignored=ignored)
+        for found in shards
+    ]
+    for root, images in zip(roots, parts, strict=True):
+        if not len(images):
+            endings = ", ".join(image_endings())
+            raise ValueError(f"the {len(images.shards)} shards in {root} hold no image: looked for NAME{{{endings}}}")
+    kind, rule = parts[0].found.choose()
+    named = [_classes(images, kind, path, root) for root, images in zip(roots, parts, strict=True)]
+    classes = all_classes([names for names, _ in named], str(path))
+    splits = [
+        ImageSplit(images, renumbered(labels, names, classes) if classes else None)
+        for images, (names, labels) in zip(parts, named, strict=True)
+    ]
     train, test = splits if len(splits) == 2 else split_off_test(splits[0], seed)
-    return ImageDataset(f"shards:{path}", train, test, names)
+    return ImageDataset(f"shards:{path}", train, test, classes, findings=Findings(split_rule(chosen), rule, ignored))
 
 
-def _class_names(path: Path, classes: int) -> tuple[str, ...]:
-    """Names of so many classes at least."""
-    if not classes or not (path / CLASSES).is_file():
-        return tuple(str(label) for label in range(classes))
-    text = (path / CLASSES).read_text(encoding="utf-8", errors="replace")
-    names = tuple(text.removesuffix("\n").split("\n")) if text else ()
-    if len(names) < classes:
-        raise ValueError(f"{path / CLASSES} names {len(names)} classes, the shards have at least {classes}")
-    return names
+def _shards_in(folder: Path, ignored: Ignored) -> list[Path]:
+    """The shards right in a folder, sorted; what else lies there goes to `ignored`.
+
+    Raises:
+        ValueError: if there are compressed ones.
+    """
+    found = []
+    for path in sorted(folder.iterdir()):
+        name = path.name.casefold()
+        if is_hidden(path.name):
+            ignored.add(HIDDEN, path)
+        elif name.endswith(_COMPRESSED):
+            raise ValueError(f"{path} is a compressed shard; unpack it, since images are read by their places")
+        elif name.endswith(".tar") and not path.is_dir():
+            found.append(path)
+        elif path.is_dir():
+            ignored.add("folders beside shards", path)
+        elif path.name not in (CLASSES, INDEX):
+            ignored.add("files that are no shards", path)
+    return found
+
+
+def _note_unused(path: Path, roots: list[Path], chosen: SplitNames, ignored: Ignored) -> None:
+    if roots == [path]:
+        return
+    for name in chosen.unused:
+        for shard in _shards_in(path / name, Ignored()):
+            ignored.add(f"shards in {name}, which is not one of the splits used", shard)
+    for file in sorted(path.iterdir()):
+        if not file.is_dir() and not is_hidden(file.name) and file.name not in (CLASSES, INDEX):
+            ignored.add("files beside the folders of the splits", file)
+
+
+def _classes(images: ShardImages, kind: str, path: Path, root: Path) -> tuple[tuple[str, ...], Tensor]:
+    """The classes that a split's labels have, and its labels."""
+    file, names = names_beside(path, root)
+    try:
+        return images.found.classes(kind, names)
+    except ValueError as error:
+        raise ValueError(f"{file} {error}") from error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +13,9 @@ from sklearn.datasets import load_digits
 from torch.nn.functional import interpolate
 
 from aninfonce._checks import nearest_name
+from aninfonce.data.background import background_colour
 from aninfonce.data.files import load_files
+from aninfonce.data.findings import Findings
 from aninfonce.data.folder import load_folder
 from aninfonce.data.hugging_face import load_hugging_face
 from aninfonce.data.imagenet import load_imagenet
@@ -35,6 +39,7 @@ def load_images(
     download: bool = True,
     decode_workers: int = 0,
     max_corrupt: float = 1.0,
+    background: str = "white",
 ) -> ImageDataset:
     """Load an image data set: into memory, or, where the table says so, as images that are decoded when asked for.
 
@@ -65,11 +70,13 @@ def load_images(
         decode_workers: processes that decode images on demand; 0: the one that asks.
         max_corrupt: share of the images that may be unreadable before the data set is refused, at loading or while
             reading; see `aninfonce.data.corrupt`.
+        background: colour that transparent pictures are put on: a name of CSS, #rrggbb, or a grey from 0 to 255.
 
     Raises:
-        ValueError: if the name is unknown, the files are not where `data_root` says, a file is damaged, too many images
-            cannot be read, `image_size` is less than 1, or `max_corrupt` not in [0, 1].
+        ValueError: if the name or the colour is unknown, the files are not where `data_root` says, a file is damaged,
+            too many images cannot be read, `image_size` is less than 1, or `max_corrupt` not in [0, 1].
         OSError: if the download fails.
+        ImageReadError: if a file cannot be read for a reason that is not its content, tried several times.
         MissingExtraError: if torchvision, Pillow or `datasets` is needed and not installed.
 
     Example:
@@ -81,19 +88,21 @@ def load_images(
         raise ValueError(f"image_size must be at least 1 pixel, got {image_size}")
     if not 0 <= max_corrupt <= 1:
         raise ValueError(f"max_corrupt must be a share in [0, 1], got {max_corrupt}")
+    background_colour(background)  # a wrong one is an error for data without transparency as well
+    limits: dict[str, Any] = {"max_corrupt": max_corrupt, "background": background}
     kind, colon, place = name.partition(":")
     if kind in _PATHS and colon:
         path = Path(place).expanduser()
         if kind == "folder":
-            return load_folder(path, image_size=image_size or 32, seed=seed, max_corrupt=max_corrupt)
-        stored = {"image_size": image_size or 224, "decode_workers": decode_workers}
+            return load_folder(path, image_size=image_size or 32, seed=seed, **limits)
+        stored: dict[str, Any] = {"image_size": image_size or 224, "decode_workers": decode_workers}
         if kind == "hf":
-            return load_hugging_face(place, seed=seed, download=download, max_corrupt=max_corrupt, **stored)
+            return load_hugging_face(place, seed=seed, download=download, **limits, **stored)
         load = load_files if kind == "files" else load_shards
-        return load(path, seed=seed, max_corrupt=max_corrupt, **stored)
+        return load(path, seed=seed, **limits, **stored)
     root = None if data_root is None else Path(data_root).expanduser()
     if kind == "imagenet":
-        return _imagenet(name, root, image_size or 224, decode_workers, max_corrupt)
+        return _imagenet(name, root, image_size or 224, decode_workers, max_corrupt, background)
     known = [*SOURCES, "imagenet", "imagenet:N", *(f"{kind}:PATH" for kind in _PATHS)]
     source = SOURCES[nearest_name("data set", name, known)]
     if root is not None and not root.is_dir() and name != "digits":
@@ -103,10 +112,12 @@ def load_images(
     if size is None or size == dataset.image_size:
         return dataset
     train, test = (_resized(split, size) for split in (dataset.train, dataset.test))
-    return ImageDataset(name, train, test, dataset.class_names)
+    return replace(dataset, train=train, test=test)
 
 
-def _imagenet(name: str, root: Path | None, image_size: int, decode_workers: int, max_corrupt: float) -> ImageDataset:
+def _imagenet(
+    name: str, root: Path | None, image_size: int, decode_workers: int, max_corrupt: float, background: str
+) -> ImageDataset:
     _, colon, classes = name.partition(":")
     if colon and not classes.isdecimal():
         raise ValueError(f"expected imagenet or imagenet:N with a number of classes, got {name!r}")
@@ -118,6 +129,7 @@ def _imagenet(name: str, root: Path | None, image_size: int, decode_workers: int
         classes=int(classes) if colon else None,
         decode_workers=decode_workers,
         max_corrupt=max_corrupt,
+        background=background,
     )
 
 
@@ -134,7 +146,8 @@ def _digits(_root: Path | None, seed: int, _download: bool) -> ImageDataset:
     bunch = load_digits()
     images = torch.from_numpy(np.round(bunch.images * (255 / 16)).astype(np.uint8))[:, None]  # its range is 0 to 16
     train, test = split_off_test(ImageSplit(images, torch.from_numpy(bunch.target).long()), seed)
-    return ImageDataset("digits", train, test, DIGIT_NAMES)
+    findings = Findings("a fifth of every class is held out, drawn at random", "the digits")
+    return ImageDataset("digits", train, test, DIGIT_NAMES, findings=findings)
 
 
 SOURCES: dict[str, Callable[[Path | None, int, bool], ImageDataset]] = {

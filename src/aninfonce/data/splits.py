@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from aninfonce._typing import Int
+from aninfonce.data.findings import Findings
 from aninfonce.data.stored import Images
 
 __all__ = ["NO_LABEL", "ImageDataset", "ImageSplit", "held_out_split", "split_off_test"]
@@ -55,6 +57,8 @@ class ImageDataset:
         test: the images held out.
         class_names: one name a class; empty where there are no classes.
         skipped: (path, reason) of every image that could not be read.
+        remarks: of images that were decoded at loading, flag -> how many have it, see `aninfonce.data.remarks`.
+        findings: how the data set was read, and what was passed over.
     """
 
     name: str
@@ -62,6 +66,8 @@ class ImageDataset:
     test: ImageSplit
     class_names: tuple[str, ...] = ()
     skipped: tuple[tuple[Path, str], ...] = field(default=())
+    remarks: Mapping[str, int] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
 
     @property
     def channels(self) -> int:

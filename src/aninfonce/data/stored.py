@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import errno
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +17,26 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from aninfonce._typing import Int
+from aninfonce.data.background import background_colour
 from aninfonce.data.corrupt import CorruptImages
-from aninfonce.data.decode import UnreadableImageError, decode_image
+from aninfonce.data.decode import decode_image
+from aninfonce.data.reading import ImageReadError, UnreadableImageError, system_errno
+from aninfonce.data.remarks import Remark, Remarks
 
 __all__ = ["Images", "StoredImages", "read_batches", "shuffled_order"]
 
 # A process decodes so many images at a time: pieces of a batch, so that all of them work on the same batch.
 _PIECE = 32
-_Piece = tuple[Tensor, Tensor, list[tuple[Path, str]]]  # places of the readable images, the images, the other files
+
+
+class _Piece(NamedTuple):
+    """What a process has made of a piece of a batch; but for the images nothing that takes an open file on its way."""
+
+    places: list[int]  # of the readable images
+    images: Tensor
+    remarks: list[Remark]
+    unreadable: list[tuple[Path, str]]
+    failure: ImageReadError | None  # of the machine and not of an image: it ends the run
 
 
 class StoredImages(ABC):
@@ -36,19 +50,27 @@ class StoredImages(ABC):
         image_size: side of the images, pixels.
         workers: processes that decode; 0: this one.
         max_corrupt: share of the images that may be unreadable, see `CorruptImages`.
+        background: colour that transparent pictures are put on, see `background_colour`.
 
     Raises:
-        ValueError: if `image_size` is less than 1, `workers` is negative, or `max_corrupt` is not in [0, 1].
+        ValueError: if `image_size` is less than 1, `workers` is negative, `max_corrupt` is not in [0, 1], or there is
+            no such colour.
     """
 
-    def __init__(self, total: int, image_size: int, workers: int = 0, max_corrupt: float = 1.0) -> None:
+    def __init__(
+        self, total: int, image_size: int, workers: int = 0, max_corrupt: float = 1.0, background: str = "white"
+    ) -> None:
         if image_size < 1:
             raise ValueError(f"image_size must be at least 1 pixel, got {image_size}")
         if workers < 0:
             raise ValueError(f"workers must be at least 0, got {workers}")
         self.image_size = image_size
         self.workers = workers
-        self.corrupt = CorruptImages(total, max_corrupt)  # selections share it
+        self.background = background_colour(background)
+        # Selections share what is known of the whole set, and know which of its images are theirs.
+        self.corrupt = CorruptImages(total, max_corrupt)
+        self.remarks = Remarks(total)
+        self._origin = np.arange(total)
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -62,7 +84,8 @@ class StoredImages(ABC):
         """One image as `decode_image` takes it.
 
         Raises:
-            UnreadableImageError: if it cannot be had.
+            UnreadableImageError: if there is none.
+            ImageReadError: if it cannot be read.
         """
 
     @abstractmethod
@@ -71,8 +94,10 @@ class StoredImages(ABC):
 
     def __getitem__(self, index: Int[Tensor, " m"]) -> StoredImages:
         """Some of the images, in the order of the index."""
+        rows = index.cpu().numpy()
         chosen = copy.copy(self)
-        chosen._keep(index.cpu().numpy())
+        chosen._keep(rows)
+        chosen._origin = self._origin[rows]
         return chosen
 
     @property
@@ -98,26 +123,62 @@ class StoredImages(ABC):
 
         Raises:
             ValueError: if too many images cannot be read, see `CorruptImages`.
+            ImageReadError: if one cannot be read for a reason that is not its content.
+            ChildProcessError: if a process that decodes has ended.
         """
         cut = [torch.split(batch, _PIECE) for batch in batches]
-        pieces = [piece for batch in cut for piece in batch]
-        # The loader wants a seed for its workers, which draw nothing: not from the global generator.
-        loader: DataLoader[_Piece] = DataLoader(
-            _Decoder(self), sampler=pieces, batch_size=None, num_workers=self.workers, generator=torch.Generator()
-        )
-        stream = iter(loader)
+        stream = self._decoded([piece for batch in cut for piece in batch])
         asked = sum(len(batch) for batch in batches)
         failed = 0
         for i, batch in enumerate(cut):
-            found = [next(stream) for _ in batch]
-            bad = [(path, reason) for *_, entries in found for path, reason in entries]
+            images = torch.empty(sum(map(len, batch)), *self.shape[1:], dtype=torch.uint8, pin_memory=pin)
+            places: list[int] = []
+            bad: list[tuple[Path, str]] = []
+            for _ in batch:
+                # Copied at once: each piece of a process holds an open file, and a large batch has many pieces.
+                piece = next(stream)
+                images[len(places) : len(places) + len(piece.places)] = piece.images
+                self.remarks.note(self._origin[piece.places], piece.remarks)
+                places += piece.places
+                bad += piece.unreadable
+                del piece
             failed += len(bad)
             self.corrupt.add(bad)
             if i == len(cut) - 1:  # before the last batch is given away: nobody has to ask for one more
                 self.corrupt.end_pass(asked, failed)
-            places = torch.cat([places for places, *_ in found])
-            images = torch.empty(len(places), *self.shape[1:], dtype=torch.uint8, pin_memory=pin)
-            yield places, torch.cat([images for _, images, _ in found], out=images)
+            yield torch.tensor(places, dtype=torch.int64), images[: len(places)]
+
+    def _decoded(self, pieces: Sequence[Tensor]) -> Iterator[_Piece]:
+        """The pieces, in their order, of `workers` processes or of this one."""
+        # The loader wants a seed for its workers, which draw nothing: not from the global generator.
+        loader: DataLoader[_Piece] = DataLoader(
+            _Decoder(self),
+            sampler=pieces,
+            batch_size=None,
+            num_workers=self.workers,
+            collate_fn=_as_it_is,
+            generator=torch.Generator(),
+        )
+        try:
+            for piece in loader:
+                if piece.failure is not None:
+                    raise piece.failure
+                yield piece
+        except ImageReadError:
+            raise
+        except (RuntimeError, OSError) as error:  # torch's words for a process that is gone, and for no more open files
+            if not self.workers:
+                raise
+            first = str(error).strip().partition("\n")[0]
+            raise ChildProcessError(
+                f"the processes that decode images cannot go on: {first}. Too little memory, shared "
+                "memory (/dev/shm) or too few open files (ulimit -n) are the usual reasons: see to these or use fewer "
+                "--decode-workers; a training then goes on from its last checkpoint with --resume"
+            ) from error
+
+
+def _as_it_is(piece: Any) -> Any:
+    return piece
 
 
 class _Decoder(Dataset[_Piece]):
@@ -129,16 +190,23 @@ class _Decoder(Dataset[_Piece]):
     def __getitem__(self, places: Tensor) -> _Piece:
         size = self.images.image_size
         images = torch.empty(len(places), 3, size, size, dtype=torch.uint8)
-        readable: list[int] = []
-        failed: list[tuple[Path, str]] = []
+        found = _Piece([], images, [], [], None)
         for place in places.tolist():
+            path = self.images.path(place)
             try:
-                images[len(readable)], _ = decode_image(self.images.source(place), size)
+                source = self.images.source(place)
+                decoded = decode_image(source, size, self.images.background, str(path))
             except UnreadableImageError as error:
-                failed.append((self.images.path(place), str(error)))
+                found.unreadable.append((path, str(error)))
+            except (OSError, MemoryError) as error:  # said by the process that asked: a worker's errors lose their type
+                number = system_errno(error) or errno.EIO
+                failure = error if isinstance(error, ImageReadError) else ImageReadError(number, str(path))
+                return _Piece([], torch.empty(0, dtype=torch.uint8), [], [], failure)
             else:
-                readable.append(place)
-        return torch.tensor(readable, dtype=torch.int64), images[: len(readable)], failed
+                images[len(found.places)] = decoded.pixels
+                found.places.append(place)
+                found.remarks.append(decoded.remarks)
+        return found._replace(images=images[: len(found.places)])
 
 
 Images = Tensor | StoredImages
@@ -158,6 +226,8 @@ def read_batches(images: Images, batches: Sequence[Tensor], device: torch.device
 
     Raises:
         ValueError: if no image of a batch can be read, or too many cannot (see `CorruptImages`).
+        ImageReadError: if an image cannot be read for a reason that is not its content, such as a disk that fails.
+        ChildProcessError: if a process that decodes has ended.
     """
     if isinstance(images, Tensor):
         for places in batches:

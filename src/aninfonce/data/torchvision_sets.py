@@ -11,9 +11,14 @@ import numpy as np
 import torch
 
 from aninfonce._extras import require
+from aninfonce.data.findings import Findings
+from aninfonce.data.reading import ImageReadError, retried
 from aninfonce.data.splits import NO_LABEL, ImageDataset, ImageSplit
 
-__all__ = ["load_cifar10", "load_cifar100", "load_stl10", "torchvision_parts"]
+__all__ = ["PUBLISHED", "load_cifar10", "load_cifar100", "load_stl10", "torchvision_parts"]
+
+PUBLISHED = Findings("the training and test images as they are published", "the classes as they are published")
+"""How these data sets are read."""
 
 _HALVES: tuple[dict[str, Any], ...] = ({"train": True}, {"train": False})
 
@@ -34,7 +39,7 @@ def _cifar(name: str, class_: str, subfolder: str, root: Path | None, download: 
         ImageSplit(torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous(), torch.as_tensor(data.targets))
         for data in parts
     )
-    return ImageDataset(name, train, test, tuple(parts[0].classes))
+    return ImageDataset(name, train, test, tuple(parts[0].classes), findings=PUBLISHED)
 
 
 def load_stl10(root: Path | None, _seed: int, download: bool) -> ImageDataset:
@@ -55,7 +60,7 @@ def load_stl10(root: Path | None, _seed: int, download: bool) -> ImageDataset:
     labels[: len(labelled.labels)] = torch.from_numpy(labelled.labels)
     train = ImageSplit(torch.from_numpy(images), labels)
     held_out = ImageSplit(torch.from_numpy(np.ascontiguousarray(test.data)), torch.from_numpy(test.labels).long())
-    return ImageDataset("stl10", train, held_out, names)
+    return ImageDataset("stl10", train, held_out, names, findings=PUBLISHED)
 
 
 def _holding(subfolder: str, name: str, root: Path | None) -> Path | None:
@@ -82,14 +87,23 @@ def torchvision_parts(
 
     Raises:
         ValueError: if what is in `root` is incomplete or damaged.
+        ImageReadError: if it cannot be read for another reason, tried several times.
         OSError: if it cannot be downloaded, or is not in the cache.
         MissingExtraError: if torchvision is not installed.
     """
     datasets = require("torchvision.datasets", "vision")
     folder = Path.home() / ".cache" / "aninfonce" if root is None else root
-    try:
+
+    def read() -> list[Any]:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints the mirrors it tries
             return [getattr(datasets, class_)(folder, download=download and root is None, **part) for part in parts]
+
+    try:
+        return read() if root is None else retried(read, f"{class_} in {folder}")
+    except ImageReadError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        raise ValueError(f"{class_} in {root} is incomplete or damaged: {error.__cause__}") from error
     except (OSError, RuntimeError, ValueError) as error:
         if root is not None:
             raise ValueError(f"{class_} in {root} is incomplete or damaged: {error}") from error

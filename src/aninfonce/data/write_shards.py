@@ -2,87 +2,76 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
+import os
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
-import torch
-
-from aninfonce._extras import require
-from aninfonce.data.decode import FORMATS, UnreadableImageError, reason
-from aninfonce.data.shards import CLASSES, LABEL_SUFFIX
-from aninfonce.data.splits import NO_LABEL, ImageDataset, ImageSplit
+from aninfonce.data.own_files import locked, written_whole
+from aninfonce.data.shard_content import entry_there, write_shard
+from aninfonce.data.shard_index import CLASSES, ShardEntry, class_lines, write_index
+from aninfonce.data.shard_plan import plan_of, prepare
+from aninfonce.data.splits import ImageDataset
 from aninfonce.data.stored import StoredImages
 
 __all__ = ["write_shards"]
 
-_PARTS = ("train", "test")
 
-
-def write_shards(dataset: ImageDataset, out: Path, *, per_shard: int = 4000, seed: int = 0) -> Iterator[Path]:
+def write_shards(
+    dataset: ImageDataset,
+    out: Path,
+    *,
+    per_shard: int = 4000,
+    seed: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Iterator[Path]:
     """Write the files of a data set's images, as they are, to `train/*.tar` and `test/*.tar`, as `load_shards` asks.
 
-    The images are mixed, so that a few shards together look like the whole. A shard appears under its name when it is
-    whole.
+    The images are mixed, so that a few shards together look like the whole. Equal arguments make equal bytes. A shard
+    appears under its name when it is whole; the index, `shards.json`, says from the beginning which there will be, and
+    at the end that they are complete.
 
     Arguments:
         dataset: its images are stored, not in memory.
         out: folder for the shards; made if it is not there.
         per_shard: images a shard, at least 1; 4000 photographs take about half a gigabyte.
         seed: of the order.
+        resume: go on where a killed process broke off, with the same arguments; what is complete stays as it is.
+        overwrite: put these shards in the place of others that were written here. No other file is removed.
 
     Returns:
-        Every shard when it is written. Images whose files are no images go to the data set's `skipped`.
+        Every shard when it is written, or found to be whole. Images whose files are no images go to the data set's
+        `skipped`.
 
     Raises:
-        ValueError: if the images are in memory, `per_shard` is less than 1, there are shards in `out` already, the name
-            of a class has a line break, or too many images cannot be read (see `CorruptImages`).
-        OSError: if a shard cannot be written.
+        ValueError: if the images are in memory, `per_shard` is less than 1, there are shards in `out` already and
+            neither flag is given (or both are), or others with `resume`; `out/train` or `out/test` holds files that
+            were not written here, or is a link; another process writes there; the name of a class has a line break, or
+            too many images cannot be read (see `CorruptImages`).
+        OSError: if an image's file cannot be opened, or a shard cannot be written.
     """
-    if per_shard < 1:
-        raise ValueError(f"per_shard must be at least 1, got {per_shard}")
-    broken = [name for name in dataset.class_names if {"\n", "\r"} & set(name)]
-    if broken:
-        raise ValueError(f"{CLASSES} has one name a line, but the class {broken[0]!r} has a line break in its name")
-    for name, split in zip(_PARTS, (dataset.train, dataset.test), strict=True):
-        if not isinstance(split.images, StoredImages):
-            raise ValueError(f"{dataset.name} is held in memory, and needs no shards")
-        if any((out / name).glob("*.tar")):
-            raise ValueError(f"there are shards in {out / name} already")
-    for name, split in zip(_PARTS, (dataset.train, dataset.test), strict=True):
-        (out / name).mkdir(parents=True, exist_ok=True)
-        order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
-        for number, places in enumerate(torch.split(order, per_shard)):
-            shard = out / name / f"{number:06d}.tar"
-            partial = shard.with_suffix(".partial")
-            with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
-                for place in places.tolist():
-                    _add(tar, split, place)
-            partial.replace(shard)
-            yield shard
-    if dataset.class_names:
-        (out / CLASSES).write_text("".join(f"{name}\n" for name in dataset.class_names), encoding="utf-8")
+    if resume and overwrite:
+        raise ValueError("--overwrite and --resume exclude each other")
+    if overwrite and out.is_symlink():
+        raise ValueError(f"{out} is a link; name the folder itself to overwrite what is in it")
+    plan = plan_of(dataset, out, per_shard, seed)
+    out.mkdir(parents=True, exist_ok=True)
+    out = Path(os.path.realpath(out))
+    with locked(out):
+        there = prepare(plan, out, resume=resume, overwrite=overwrite)
+        entries: dict[str, ShardEntry] = {}
+        for name, (split, places) in plan.shards.items():
+            entry = None if there is None else entry_there(out / name, split, places, there.shards.get(name))
+            entries[name] = write_shard(out / name, split, places) if entry is None else entry
+            yield out / name
+        if plan.classes:
+            with written_whole(out / CLASSES) as file:
+                file.write(class_lines(plan.classes))
+        write_index(out, plan.index(entries, _skipped(dataset)))
 
 
-def _add(tar: tarfile.TarFile, split: ImageSplit, place: int) -> None:
-    images = split.images
-    assert isinstance(images, StoredImages)  # checked above
-    try:
-        source = images.source(place)
-        content = source.getvalue() if isinstance(source, BytesIO) else source.read_bytes()
-        with require("PIL.Image", "vision").open(BytesIO(content), formats=FORMATS) as image:
-            ending = image.format.lower().replace("dib", "bmp")
-    except (UnreadableImageError, OSError) as error:
-        images.corrupt.add([(images.path(place), reason(error))])
-        return
-    _write(tar, f"{place:09d}.{ending}", content)
-    if split.labels is not None and (label := int(split.labels[place])) != NO_LABEL:
-        _write(tar, f"{place:09d}{LABEL_SUFFIX}", str(label).encode())
-
-
-def _write(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    tar.addfile(member, io.BytesIO(content))
+def _skipped(dataset: ImageDataset) -> dict[Path, str]:
+    found: dict[Path, str] = {}
+    for split in (dataset.train, dataset.test):
+        found |= split.images.skipped if isinstance(split.images, StoredImages) else {}
+    return dict(sorted(found.items()))

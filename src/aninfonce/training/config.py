@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aninfonce._checks import check_field_types, nearest_name
+from aninfonce.data import background_colour
 
 __all__ = ["OBJECTIVES", "TrainConfig"]
 
@@ -31,6 +32,7 @@ class TrainConfig:
         decode_workers: processes that decode images on demand (imagenet, files, shards, hf); 0: the one that trains.
         max_corrupt: share of the images, in [0, 1], that may be unreadable; they are named and skipped, more of them
             stop the run.
+        background: colour that transparent images are put on: a name of CSS, #rrggbb, or a grey from 0 to 255.
         limit: train on that many images only (a random subset, the same for every objective of one seed).
         image_size: side to which the images are brought, pixels; default: the data set's own; 32 for folder:PATH, 224
             for files, shards and hf.
@@ -85,6 +87,7 @@ class TrainConfig:
     data_root: Path | None = None
     decode_workers: int = 0
     max_corrupt: float = 0.01
+    background: str = "white"
     limit: int | None = None
     image_size: int | None = None
     augmentations: str = "simclr"
@@ -176,6 +179,7 @@ class TrainConfig:
             raise ValueError(f"decode_workers must be at least 0, got {self.decode_workers}")
         if not 0 <= self.max_corrupt <= 1:
             raise ValueError(f"max_corrupt must be a share in [0, 1], got {self.max_corrupt}")
+        background_colour(self.background)
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum must be in [0, 1), got {self.momentum}")
         if self.warmup_epochs is not None and not 0 <= self.warmup_epochs <= self.epochs:

@@ -56,16 +56,27 @@ class Encoder(nn.Module):
             Shape (batch, feature_dim) or (batch, embedding_dim).
 
         Raises:
-            ValueError: if the images have another shape, or the layer is unknown.
+            TypeError: if the images are neither uint8 nor of floating-point numbers.
+            ValueError: if the images have another shape or range, or the layer is unknown. An alpha channel has to be
+                composed onto a background first, as `aninfonce.data.load_images` does.
         """
         nearest_name("layer", layer, LAYERS)
-        if images.ndim != 4 or images.shape[1] != self.channels:
-            raise ValueError(
-                f"images must have shape (batch, {self.channels}, height, width), got {tuple(images.shape)}"
-            )
+        _check_images(images, self.channels)
         features, projection = self.task.model(images if images.is_floating_point() else images.float() / 255)
         found: Tensor = features if layer == "backbone" else F.normalize(projection, dim=1)
         return found
+
+
+def _check_images(images: Tensor, channels: int) -> None:
+    if images.ndim != 4 or images.shape[1] != channels:
+        hint = ": compose the alpha channel onto a background first" if images.shape[1:2] in ((2,), (4,)) else ""
+        raise ValueError(f"images must have shape (batch, {channels}, height, width), got {tuple(images.shape)}{hint}")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise TypeError(f"images must be uint8, or floating point in [0, 1], got {images.dtype}")
+    if images.is_floating_point() and images.numel():
+        low, high = images.aminmax()
+        if not (low >= 0 and high <= 1):  # NaN fails both
+            raise ValueError(f"float images must be in [0, 1], got values from {float(low):g} to {float(high):g}")
 
 
 def save_model(folder: Path, task: ContrastiveTask, config: TrainConfig, channels: int, image_size: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aninfonce.data import Augmentation, Images, read_batches
+from aninfonce.data import Augmentation, Images
 from aninfonce.training.batches import Batch, epoch_batches, views_of_pieces
 from aninfonce.training.checkpoint import restore, state_of, weights_of
 from aninfonce.training.config import TrainConfig
@@ -26,6 +26,7 @@ from aninfonce.training.optimizers import learning_rate_factor, make_optimizer
 from aninfonce.training.processes import Processes
 from aninfonce.training.randomness import generator_at
 from aninfonce.training.records import EpochRecord, Meter, StepRecord, concentration_of
+from aninfonce.training.statistics import channel_statistics
 from aninfonce.training.stopping import PreemptedError
 from aninfonce.training.store import CheckpointStore
 from aninfonce.training.sync_batch_norm import synchronize_batch_norm
@@ -38,17 +39,8 @@ CHECKPOINTS = "checkpoints"
 
 def make_task(config: TrainConfig, images: Images) -> ContrastiveTask:
     """Network and objective of a run, with weights drawn from its seed; the images give mean and deviation."""
-    sample = _sample(images).float() / 255
-    deviation = sample.std((0, 2, 3)).clamp_min(1e-3)  # images of one colour
-    return build_task(config, images.shape[1], min(images.shape[2:]), sample.mean((0, 2, 3)), deviation)
-
-
-def _sample(images: Images) -> Tensor:
-    """Images to take mean and deviation from; fewer if each must be decoded first."""
-    n = len(images)
-    few = min(n, 1000)
-    places = torch.arange(min(n, 10_000)) if isinstance(images, Tensor) else torch.arange(few) * n // few
-    return next(read_batches(images, [places], torch.device("cpu")))[1]
+    mean, deviation = channel_statistics(images, generator_at(config.seed, "mean and deviation", 0))
+    return build_task(config, images.shape[1], min(images.shape[2:]), mean, deviation)
 
 
 @dataclass

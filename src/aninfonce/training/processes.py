@@ -92,6 +92,14 @@ class Processes:
             raise ElsewhereError("another process has failed; see its own error")
         return value
 
+    def gather(self, value: T) -> list[T]:
+        """The values of every process, in the order of their ranks; all must ask equally often."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value)
+        return values
+
     def any(self, *said: bool) -> tuple[bool, ...]:
         """Of each statement whether one of them makes it; all must ask equally often."""
         if self.world == 1:

@@ -25,6 +25,7 @@ from aninfonce import metrics
 from aninfonce.data import NO_LABEL, NUMBER_PARAMETERS, Augmentation, AugmentationParameters, Images, read_batches
 from aninfonce.training.class_readout import class_accuracy
 from aninfonce.training.neighbours import NEIGHBOURS, knn_accuracy
+from aninfonce.training.randomness import generator_at, spread
 
 __all__ = ["LAYERS", "Labelled", "encode", "labelled", "readouts", "select", "subset"]
 
@@ -114,7 +115,7 @@ def readouts(
         plain, test_plain = encode(model, images), encode(model, test_images)
         known_labels, asked_labels = labels[plain["places"]], test_labels[test_plain["places"]]
         device = next(model.parameters()).device
-        few = evenly(len(known_labels), len(train[0]))  # all pairs of images are compared
+        few = _some(len(known_labels), len(train[0]))  # all pairs of images are compared
         for layer in LAYERS:
             h, test_h = plain[layer], test_plain[layer]
             scores[f"{layer}/class_accuracy"] = class_accuracy(h, known_labels, test_h, asked_labels, device=device)
@@ -161,15 +162,13 @@ def select(data: Labelled, index: Tensor) -> Labelled:
 
 
 def subset(data: Labelled, n: int | None) -> Labelled:
-    """n images spread evenly over the data; None: all."""
+    """n images spread over the data, the same ones for every encoder; None: all."""
     size = len(data[0])
-    return data if n is None or size <= n else select(data, evenly(size, n))
+    return data if n is None or size <= n else select(data, _some(size, n))
 
 
-def evenly(size: int, n: int) -> Tensor:
-    """n of the places 0 … size - 1, spread evenly; all, if there are not more."""
-    n = min(n, size)
-    return torch.arange(n) * size // n
+def _some(size: int, n: int) -> Tensor:
+    return spread(size, n, generator_at(0, "images of a readout", size))
 
 
 def _mean(values: list[float]) -> float:

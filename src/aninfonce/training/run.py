@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from aninfonce._runs import write_results
-from aninfonce.data import NO_LABEL, Augmentation, ImageDataset, StoredImages, load_images
+from aninfonce.data import NO_LABEL, Augmentation, ImageDataset, load_images, summary_of
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.encoder import save_model
 from aninfonce.training.loop import fit
@@ -20,6 +20,7 @@ from aninfonce.training.online import OnlineReadouts
 from aninfonce.training.processes import Processes
 from aninfonce.training.readouts import Labelled, labelled, readouts, select, subset
 from aninfonce.training.records import EpochRecord, StepRecord
+from aninfonce.training.seen import Told, remarks_of, share_what_was_seen, unreadable
 
 __all__ = ["TrainResult", "train"]
 
@@ -32,6 +33,9 @@ class TrainResult:
         metrics: the readouts (see `aninfonce.training.readouts`), and how the training ended.
         history: a record of every epoch.
         skipped: images that could not be read, with the reason.
+        remarks: how many images have what their owner may not expect, see `aninfonce.data.REMARKS`; of images on
+            demand, of those that were read.
+        data: what was found of the data set, and what was not, see `aninfonce.data.summary_of`.
     """
 
     config: TrainConfig
@@ -40,6 +44,8 @@ class TrainResult:
     seconds: float
     cpu_seconds: float
     skipped: tuple[tuple[Path, str], ...] = ()
+    remarks: Mapping[str, int] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The content of `results.json`."""
@@ -54,6 +60,8 @@ class TrainResult:
             "per_seed": {name: [value] for name, value in self.metrics.items()},
             "history": [asdict(record) for record in self.history],
             "skipped": [{"file": path, "reason": reason} for path, reason in self.skipped],
+            "remarks": dict(self.remarks),
+            "data": self.data,
         }
 
 
@@ -101,6 +109,7 @@ def train(
     if len(images) < config.batch_size:
         raise ValueError(f"a batch of {config.batch_size} needs as many training images, got {len(images)}")
     processes.first(lambda: None if on_start is None else on_start())
+    told = Told(dataset, config.background, on_warning if processes.rank == 0 else None)
     task, history = fit(
         config,
         images,
@@ -108,10 +117,11 @@ def train(
         processes=processes,
         examine=OnlineReadouts(config, fitting, scoring) if config.readout_every else None,
         on_step=on_step,
-        on_epoch=on_epoch,
+        on_epoch=told.after_epoch(on_epoch),
         on_warning=on_warning,
         stop=stop,
     )
+    share_what_was_seen(processes, images)
     if processes.rank:
         return TrainResult(
             config, {}, history, time.perf_counter() - started, time.process_time() - cpu_started, dataset.skipped
@@ -126,6 +136,7 @@ def train(
         augment,
         class_train=subset(class_images(config, dataset, fitting), config.class_images or config.readout_images),
     )
+    told.tell()
     last = history[-1]
     result = TrainResult(
         config=config,
@@ -144,7 +155,9 @@ def train(
         history=history,
         seconds=time.perf_counter() - started,
         cpu_seconds=time.process_time() - cpu_started,
-        skipped=tuple({**dict(dataset.skipped), **_unreadable(fitting), **_unreadable(scoring)}.items()),
+        skipped=tuple(unreadable(dataset).items()),
+        remarks=remarks_of(dataset),
+        data=summary_of(dataset),
     )
     write_results(out, result.as_json())
     return result
@@ -157,6 +170,7 @@ def _load(config: TrainConfig) -> ImageDataset:
         image_size=config.image_size,
         decode_workers=config.decode_workers,
         max_corrupt=config.max_corrupt,
+        background=config.background,
     )
 
 
@@ -192,8 +206,3 @@ def class_images(config: TrainConfig, dataset: ImageDataset, fitting: Labelled) 
         return fitting
     places, _ = _training_places(config, len(labels))
     return labelled(select((dataset.train.images, labels), places.sort().values))
-
-
-def _unreadable(data: Labelled) -> dict[Path, str]:
-    """What the run tried in vain to read: name -> reason."""
-    return data[0].skipped if isinstance(data[0], StoredImages) else {}
