@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from aninfonce import report
 from aninfonce._progress import Progress
-from aninfonce._runs import prepare_folder, read_results, write_results
+from aninfonce._runs import RESULTS, prepare_folder, read_results, write_results
 from aninfonce.cli._common import finish
 from aninfonce.cli._processes import counted, ending_together
+from aninfonce.cli._signals import asked_to_end
 from aninfonce.data import ImageDataset
-from aninfonce.training import EpochRecord, Processes, StepRecord, TrainConfig
+from aninfonce.training import EpochRecord, Processes, StepRecord, Stop, TrainConfig
 from aninfonce.training import train as train_encoder
 from aninfonce.training.memory import keep_freed_memory
+from aninfonce.training.stopping import breaking_off
 
 __all__ = ["compare", "train"]
 
@@ -63,16 +61,23 @@ def train(
     processes = Processes(config)
     with ending_together(processes):
         processes.first(lambda: prepare_folder(folder, settings, overwrite=overwrite, resume=resume))
-        with terminated() as stop:
+        stop = Stop()
+        with asked_to_end(stop.ask):
             _train(config, folder, processes, stop)
-        if processes.rank == 0:
-            results = read_results(folder)
-            pictures = report.training_figure(results, folder)
-            report.write_training_page(folder / REPORT, results, pictures)
-            finish(folder, report.training_table(results), [*pictures, folder / REPORT])
+            if processes.rank == 0:
+                _report(folder, stop)
 
 
-def _train(config: TrainConfig, folder: Path, processes: Processes, stop: Callable[[], bool]) -> None:
+def _report(folder: Path, stop: Stop) -> None:
+    """What is drawn from the results."""
+    results = read_results(folder)
+    with breaking_off(stop, f"stopped while the page was drawn; {RESULTS} and the weights are in {folder}"):
+        pictures = report.training_figure(results, folder)
+        report.write_training_page(folder / REPORT, results, pictures)
+    finish(folder, report.training_table(results), [*pictures, folder / REPORT])
+
+
+def _train(config: TrainConfig, folder: Path, processes: Processes, stop: Stop) -> None:
     """The training; the first process shows how it goes."""
     if processes.rank:
         train_encoder(config, folder, processes=processes, stop=stop)
@@ -111,17 +116,6 @@ def _train(config: TrainConfig, folder: Path, processes: Processes, stop: Callab
         )
 
 
-@contextmanager
-def terminated() -> Iterator[Callable[[], bool]]:
-    """While it lasts, SIGTERM (a cluster's pre-emption) does not end the process; the function says whether it came."""
-    came = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda *_: came.set())
-    try:
-        yield came.is_set
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def compare(
     runs: tuple[Path, ...],
     out: Path = Path("runs/compare"),
@@ -136,9 +130,11 @@ def compare(
     """
     if not runs:
         raise ValueError("name at least one folder of a training run")
-    summary = report.summarize([read_results(run) for run in runs])
+    results = [read_results(run) for run in runs]
+    summary, notes = report.summarize(results), report.runs_not_measured(results, [str(run) for run in runs])
     prepare_folder(out, {"command": "compare", "runs": [str(run) for run in runs]}, overwrite=overwrite, resume=None)
     per_seed = {f"{setting}/{name}": values for setting, found in summary.items() for name, values in found.items()}
-    means = {name: sum(values) / len(values) for name, values in per_seed.items()}
-    write_results(out, {"name": "compare", "runs": [str(r) for r in runs], "metrics": means, "per_seed": per_seed})
-    finish(out, report.compare_table(summary), report.compare_figure(summary, out))
+    means = {name: report.mean_of_measured(values) for name, values in per_seed.items()}
+    content = {"name": "compare", "runs": [str(r) for r in runs], "metrics": means, "per_seed": per_seed}
+    write_results(out, {**content, "not_measured": notes})
+    finish(out, report.compare_table(summary, notes), report.compare_figure(summary, out))

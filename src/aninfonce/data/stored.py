@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from aninfonce._parent import end_with_parent
 from aninfonce._typing import Int
 from aninfonce.data.corrupt import CorruptImages
 from aninfonce.data.decode import UnreadableImageError, decode_image
@@ -103,7 +104,12 @@ class StoredImages(ABC):
         pieces = [piece for batch in cut for piece in batch]
         # The loader wants a seed for its workers, which draw nothing: not from the global generator.
         loader: DataLoader[_Piece] = DataLoader(
-            _Decoder(self), sampler=pieces, batch_size=None, num_workers=self.workers, generator=torch.Generator()
+            _Decoder(self),
+            sampler=pieces,
+            batch_size=None,
+            num_workers=self.workers,
+            generator=torch.Generator(),
+            worker_init_fn=_start_worker,
         )
         stream = iter(loader)
         asked = sum(len(batch) for batch in batches)
@@ -118,6 +124,11 @@ class StoredImages(ABC):
             places = torch.cat([places for places, *_ in found])
             images = torch.empty(len(places), *self.shape[1:], dtype=torch.uint8, pin_memory=pin)
             yield places, torch.cat([images for _, images, _ in found], out=images)
+
+
+def _start_worker(number: int) -> None:
+    """In a process that decodes: it ends with the one that trains, also if that is killed."""
+    end_with_parent()
 
 
 class _Decoder(Dataset[_Piece]):

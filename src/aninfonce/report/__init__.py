@@ -5,7 +5,15 @@ from aninfonce.report.page import write_page
 from aninfonce.report.pairs import pairs_figure
 from aninfonce.report.run_log import LogReader, RunLog
 from aninfonce.report.study import reference_table, study_figures, study_table
-from aninfonce.report.training import compare_figure, compare_table, summarize, training_figure, training_table
+from aninfonce.report.training import (
+    compare_figure,
+    compare_table,
+    mean_of_measured,
+    runs_not_measured,
+    summarize,
+    training_figure,
+    training_table,
+)
 from aninfonce.report.training_page import write_training_page
 from aninfonce.report.verification import verification_table
 from aninfonce.report.watching import epoch_line, status_line, watch_view
@@ -17,8 +25,10 @@ __all__ = [
     "compare_table",
     "epoch_line",
     "experiments_table",
+    "mean_of_measured",
     "pairs_figure",
     "reference_table",
+    "runs_not_measured",
     "scores",
     "status_line",
     "study_figures",
