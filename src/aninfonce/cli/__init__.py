@@ -7,8 +7,11 @@ SIGTERM or SIGHUP for the other commands). Output that nobody reads or that cann
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
+
+import torch.distributed as dist
 
 from aninfonce._extras import MissingExtraError, require
 from aninfonce._text import printable
@@ -35,7 +38,11 @@ def main(arguments: list[str] | None = None) -> None:
     Arguments:
         arguments: the command line without the program's name; default: the process's own.
     """
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    if code and dist.is_available() and dist.is_initialized():
+        # The connections to processes that may be gone: to take them down would wait for seconds, or abort this one.
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -73,7 +73,10 @@ def _essence(line: Mapping[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {"step": line["step"]}
     if "epoch" in line:
         kept["epoch"] = min(line["epoch"], _LARGEST)
-    kept |= {name: number(line, name) for name in _NUMBERS if name in line}
+    for name in _NUMBERS:
+        value = line.get(name)
+        if value is not None:  # the usual case is a float of usual size: logs have millions of them
+            kept[name] = value if type(value) is float and -1e300 < value < 1e300 else number(line, name)
     entries = line.get("concentration")
     if isinstance(entries, list):
         positive = [value for value in (number({"": entry}, "") for entry in entries) if value > 0]

@@ -117,19 +117,25 @@ class Readings:
 
 
 def reasons(not_measured: Mapping[str, str]) -> list[str]:
-    """What could not be measured and why, a line a reason.
+    """What could not be measured and why, a line a reason; without the layer where it is so at every layer.
 
     Arguments:
         not_measured: LAYER/MEASURE -> reason.
 
     Example:
         >>> reasons({"backbone/knn_accuracy": "one class", "projector/knn_accuracy": "one class"})
-        ['backbone/knn_accuracy, projector/knn_accuracy not measured: one class']
+        ['knn_accuracy not measured: one class']
     """
     names: dict[str, list[str]] = {}
     for name, reason in not_measured.items():
         names.setdefault(reason, []).append(name)
-    return [f"{', '.join(found)} not measured: {reason}" for reason, found in names.items()]
+    lines = []
+    for reason, found in names.items():
+        measures = {name: name.partition("/")[2] for name in found}
+        everywhere = {m for m in measures.values() if all(f"{layer}/{m}" in found for layer in LAYERS)}
+        told = dict.fromkeys(m if m in everywhere else name for name, m in measures.items())
+        lines.append(f"{', '.join(told)} not measured: {reason}")
+    return lines
 
 
 def readouts(
@@ -177,7 +183,7 @@ def _augmentation_readings(model: nn.Module, train: Images, test: Images, augmen
     """The readouts of the augmentation parameters, and the effective rank of the augmented images' features."""
     rng = torch.Generator().manual_seed(seed)
     empty = next((f"there are no {part} images" for part, n in (("training", train), ("test", test)) if not len(n)), "")
-    parameters = [augment.draw(len(images), generator=rng) for images in (train, test)]
+    parameters = [augment.draw(max(1, len(images)), generator=rng) for images in (train, test)]
     names = [*_measures(parameters[0].names), "augmentation_r2", "augmentation_accuracy", "effective_rank"]
     every = [f"{layer}/{name}" for layer in LAYERS for name in names]
     if empty:

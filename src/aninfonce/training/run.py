@@ -46,7 +46,7 @@ class TrainResult:
 
     def as_json(self) -> dict[str, Any]:
         """The content of `results.json`; a metric that could not be measured is null there."""
-        metrics = {**dict.fromkeys(self.not_measured), **self.metrics}
+        metrics = {**self.metrics, **dict.fromkeys(self.not_measured)}
         return {
             "name": "train",
             "method": self.config.method,
