@@ -59,7 +59,7 @@ def test_every_encoding_takes_every_text(monkeypatch, encoding):
     ascii_only = "tau = 0.2, Lambda^ +-1, \\u732b \\udcff"
     others = ascii_only if encoding == "ascii" else ascii_only.replace("+-", "±")
     assert text.splitlines()[0] == first.get(encoding, others)
-    assert text.count(HARMLESS) == 4, "said, title, said and step of the progress"
+    assert text.count(HARMLESS) == 5, "said, cell; title, line and step of the progress"
     assert not set(text) & set("\x1b\r\x07\x9b\u202e\u2066\u2028")
 
 
@@ -116,12 +116,11 @@ def test_a_reader_that_has_gone_is_no_error(monkeypatch, capfd):
 def test_head_takes_one_line_and_nobody_complains(tmp_path, arguments):
     (tmp_path / "run").mkdir()
     arguments = [str(tmp_path / "run") if a == "RUN" else a for a in arguments]
-    command = subprocess.Popen(
-        [sys.executable, "-m", "aninfonce", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    command.stdout.close()
-    assert command.stderr.read() == b""
-    assert command.wait() == 0
+    command = [sys.executable, "-m", "aninfonce", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
 
 
 def test_features_are_written_whether_or_not_anybody_reads(tmp_path):
