@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from aninfonce._extras import require
+from aninfonce._text import printable
 
 __all__ = ["Progress"]
 
@@ -29,9 +30,9 @@ class Progress:
             rich.TextColumn("{task.fields[note]}", markup=False),
             transient=True,
         )
-        self._task = self._bar.add_task(title, total=total, note="")
+        self._title = printable(title)
+        self._task = self._bar.add_task(self._title, total=total, note="")
         self._terminal: bool = self._bar.console.is_terminal
-        self._title = title
 
     def __enter__(self) -> Progress:
         if self._terminal:
@@ -48,12 +49,15 @@ class Progress:
 
     def step(self, done: int, note: str, total: int | None = None, *, aloud: bool = True) -> None:
         """That many steps are done; `note` stands behind the bar, and in a line of its own elsewhere if `aloud`."""
+        note = printable(note)
         self._bar.update(self._task, completed=done, note=note, total=total)
         if aloud and not self._terminal:
-            print(f"[{done}/{self._bar.tasks[0].total:g}] {note}", flush=True)
+            whole = self._bar.tasks[0].total
+            print(f"[{done}/{'?' if whole is None else f'{whole:g}'}] {note}", flush=True)
 
     def say(self, line: str, *, quiet: bool = False) -> None:
         """A line of its own; a `quiet` one only where there is no bar to say the same."""
+        line = printable(line)
         if not self._terminal:
             print(line, flush=True)
         elif not quiet:

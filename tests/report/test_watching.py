@@ -205,7 +205,7 @@ def test_a_log_that_has_not_changed_is_not_read_again(tmp_path, monkeypatch):
     write(tmp_path / "run", [epoch(1)])
     reader = LogReader(tmp_path / "run")
     first = reader.read()
-    monkeypatch.setattr("aninfonce.report.run_log._parse", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("aninfonce.report.run_log.LogReader._append", lambda *_: pytest.fail("read again"))
     assert reader.read().epochs == first.epochs
     os.utime(tmp_path / "run" / "log.jsonl", ns=(1, 1))
     with pytest.raises(pytest.fail.Exception):

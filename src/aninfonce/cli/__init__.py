@@ -1,16 +1,25 @@
 """The command line: one function a command; tyro makes flags of its arguments and help of its docstring.
 
 Exit codes: 0 done, 1 the computation failed or a statement of the theory was refuted, 2 a setting or a file is not as
-it must be, 75 a training asked to stop (SIGTERM) that left a checkpoint to go on from, 130 interrupted (Ctrl-C).
+it must be, 75 a training asked to stop (SIGTERM, SIGHUP) that goes on with --resume, 130 interrupted (Ctrl-C, and
+SIGTERM or SIGHUP for the other commands). Output that nobody reads or that cannot be shown changes none of them.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
+import torch.distributed as dist
+
 from aninfonce._extras import MissingExtraError, require
+from aninfonce._text import printable
 from aninfonce.cli._common import FailedError
+from aninfonce.cli._failures import told
+from aninfonce.cli._output import safe_output
+from aninfonce.cli._processes import QuietError
+from aninfonce.cli._signals import interruptible
 from aninfonce.cli.embed import embed
 from aninfonce.cli.export import export
 from aninfonce.cli.reproduce import reproduce
@@ -29,41 +38,77 @@ def main(arguments: list[str] | None = None) -> None:
     Arguments:
         arguments: the command line without the program's name; default: the process's own.
     """
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    if code and dist.is_available() and dist.is_initialized():
+        # The connections to processes that may be gone: to take them down would wait for seconds, or abort this one.
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run a command; returns its exit code."""
+    with safe_output():
+        return _run(arguments)
+
+
+# What an interrupted command leaves.
+_LEFT = {
+    "train": "the last checkpoint is in the output folder: go on with --resume",
+    "reproduce": "every finished run is in the output folder: go on with --resume",
+    "verify": "results.json has what was found so far",
+    "embed": "no file was written",
+    "export": "no file was written",
+}
+
+
+def _run(arguments: list[str]) -> int:
+    command = arguments[0] if arguments else ""
     try:
-        tyro: Any = require("tyro", "app")
-        tyro.extras.subcommand_cli_from_dict(
-            {
-                "reproduce": reproduce,
-                "train": train,
-                "compare": compare,
-                "embed": embed,
-                "export": export,
-                "watch": watch,
-                "shards": shards,
-                "verify": verify,
-            },
-            prog="aninfonce",
-            description="What does a contrastive encoder throw away, and how to keep it.",
-            args=arguments,
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalRequiredArgs),
-        )
-    except (ValueError, TypeError, MissingExtraError, OSError) as error:
-        if sys.flags.dev_mode:  # python -X dev -m aninfonce …: the whole traceback
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (ArithmeticError, FailedError, ElsewhereError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except PreemptedError as error:
-        print(f"{error}: go on with --resume", file=sys.stderr)
-        return 75  # EX_TEMPFAIL: try again later
+        with interruptible():
+            _parse_and_call(arguments)
     except KeyboardInterrupt:
-        print("interrupted; what was computed is in the output folder: reproduce and train --resume", file=sys.stderr)
+        print(f"interrupted; {_LEFT.get(command, 'what was written is in the output folder')}", file=sys.stderr)
         return 130
+    except PreemptedError as error:
+        print(f"{printable(error)}: go on with --resume", file=sys.stderr)
+        return 75  # EX_TEMPFAIL: try again later
+    except QuietError as error:
+        return error.code
+    except Exception as error:
+        known = _known(error, command)
+        if known is None or sys.flags.dev_mode:  # python -X dev -m aninfonce …: the whole traceback
+            raise
+        code, text = known
+        print(f"error: {printable(text)}", file=sys.stderr)
+        return code
     return 0
+
+
+def _known(error: Exception, command: str) -> tuple[int, str] | None:
+    """Exit code and message of an error that users can do something about; None for a fault of the program."""
+    failure = told(error, command)
+    if failure is not None:
+        return 1, failure
+    if isinstance(error, ArithmeticError | FailedError | ElsewhereError):
+        return 1, str(error)
+    return (2, str(error)) if isinstance(error, ValueError | TypeError | MissingExtraError | OSError) else None
+
+
+def _parse_and_call(arguments: list[str]) -> None:
+    tyro: Any = require("tyro", "app")
+    tyro.extras.subcommand_cli_from_dict(
+        {
+            "reproduce": reproduce,
+            "train": train,
+            "compare": compare,
+            "embed": embed,
+            "export": export,
+            "watch": watch,
+            "shards": shards,
+            "verify": verify,
+        },
+        prog="aninfonce",
+        description="What does a contrastive encoder throw away, and how to keep it.",
+        args=arguments,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalRequiredArgs),
+    )

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aninfonce._extras import require
 from aninfonce._runs import RESULTS
+from aninfonce.cli._output import say
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["FailedError", "check_output_file", "cores", "finish", "show", "sigterm_interrupts"]
+__all__ = ["FailedError", "check_output_file", "cores", "finish", "show"]
 
 
 class FailedError(Exception):
@@ -32,7 +30,7 @@ def check_output_file(path: Path, suffixes: tuple[str, ...], *, overwrite: bool)
         raise ValueError(f"the output file must end in {' or '.join(suffixes)}, got {path}")
     if path.is_dir():
         raise ValueError(f"the output file {path} is a folder")
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:  # also a link to nowhere
         raise ValueError(f"{path} is there already; pass --overwrite")
     if not path.parent.is_dir():
         raise ValueError(f"the folder {path.parent} of the output file does not exist")
@@ -51,17 +49,7 @@ def finish(folder: Path, table: Table, pictures: list[Path]) -> None:
     """The end of every command: the table, and where everything lies."""
     show(table)
     for path in [*pictures, folder / RESULTS]:
-        print(path)
-
-
-@contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """While it lasts, SIGTERM is taken as Ctrl-C: what runs beside is ended, and what was computed is kept."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        say(path)
 
 
 def cores() -> int:

@@ -9,6 +9,7 @@ import torch
 from aninfonce._checks import nearest_name
 from aninfonce._progress import Progress
 from aninfonce.cli._common import check_output_file
+from aninfonce.cli._output import say
 from aninfonce.data import ImageDataset, StoredImages, load_images, sentences
 from aninfonce.training import Encoder, encode, load
 from aninfonce.training.feature_file import SplitFeatures, write_npz, write_parquet
@@ -73,8 +74,8 @@ def embed(
         write_parquet(out, splits, dataset.class_names)
     for split in splits:
         for found, values in split.layers.items():
-            print(f"{split.name}_{found}: {' × '.join(map(str, values.shape))}")
-    print(out)
+            say(f"{split.name}_{found}: {' × '.join(map(str, values.shape))}")
+    say(out)
 
 
 def _features(encoder: Encoder, dataset: ImageDataset, name: str, layers: tuple[str, ...]) -> SplitFeatures:

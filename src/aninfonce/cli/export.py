@@ -7,6 +7,7 @@ from pathlib import Path
 from aninfonce._checks import nearest_name
 from aninfonce._progress import Progress
 from aninfonce.cli._common import check_output_file
+from aninfonce.cli._output import say
 from aninfonce.training import export_encoder, load
 from aninfonce.training.export import FORMATS
 
@@ -37,5 +38,5 @@ def export(
     check_output_file(file, (suffix,), overwrite=overwrite)
     with Progress(f"export of the {layer}"):
         difference = export_encoder(encoder, file, format=format, layer=layer)
-    print(f"file and encoder differ by {difference:.1e} of the features' scale")
-    print(file)
+    say(f"file and encoder differ by {difference:.1e} of the features' scale")
+    say(file)

@@ -13,8 +13,10 @@ from aninfonce._extras import MissingExtraError
 from aninfonce._folder import RunFolder, claimed
 from aninfonce._progress import Progress
 from aninfonce._runs import read_json, write_json
-from aninfonce.cli._common import FailedError, cores, finish, show, sigterm_interrupts
+from aninfonce.cli._common import FailedError, cores, finish, show
+from aninfonce.cli._output import say
 from aninfonce.experiments import EXPERIMENTS, Experiment, Job, Outcome, Result, run_study
+from aninfonce.training.readouts import reasons
 
 __all__ = ["reproduce"]
 
@@ -112,12 +114,14 @@ def _run(config: Experiment, place: RunFolder, workers: int, device: str) -> dic
     """Run one experiment; returns the content of its results.json."""
     study = config.study()
     place.begin()
-    with sigterm_interrupts(), Progress(f"{config.name}: {study.title}", total=len(study.jobs())) as progress:
+    with Progress(f"{config.name}: {study.title}", total=len(study.jobs())) as progress:
 
         def on_done(job: Job, outcome: Outcome, result: Result) -> None:
             place.commit()
             scores = report.scores(outcome.metrics, study.columns)
             progress.step(len(result.outcomes), f"{job.method} seed {job.seed}: {scores}")
+            for line in reasons(outcome.details.get("not_measured", {})):
+                progress.say(f"warning: {job.method} seed {job.seed}: {line}")
 
         result = run_study(
             study,
@@ -172,12 +176,12 @@ def _run_many(configs: list[Experiment], place: RunFolder, replaced: set[str], w
                 pictures = report.study_figures(results, folder / config.name)
         except (ValueError, ArithmeticError, OSError, MissingExtraError) as error:
             failures[config.name] = str(error)
-            print(f"{config.name} failed: {error}", flush=True)
+            say(f"{config.name} failed: {error}")
         else:
             done.append({**results, "pictures": pictures})
         report.write_page(page, done, failures)
     show(report.summary_table(done, failures))
-    print(page)
+    say(page)
     if failures:
         raise FailedError(f"{len(failures)} of {len(configs)} experiments failed: {', '.join(failures)}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aninfonce._progress import Progress
+from aninfonce.cli._output import say
 from aninfonce.data import StoredImages, load_images, summary_lines, write_shards
 
 __all__ = ["shards"]
@@ -47,5 +48,5 @@ def shards(
             skipped |= split.images.skipped if isinstance(split.images, StoredImages) else {}
         for path, reason in skipped.items():
             progress.say(f"skipped {path}: {reason}")
-    print(f"{len(dataset.train) + len(dataset.test) - len(skipped)} images, {len(skipped)} skipped as unreadable")
-    print(out)
+    say(f"{len(dataset.train) + len(dataset.test) - len(skipped)} images, {len(skipped)} skipped as unreadable")
+    say(out)

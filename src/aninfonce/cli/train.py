@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,14 +10,17 @@ from pathlib import Path
 from aninfonce import report
 from aninfonce._folder import RunFolder, claimed
 from aninfonce._progress import Progress
-from aninfonce._runs import read_results, write_results
+from aninfonce._runs import RESULTS, read_results, write_results
 from aninfonce.cli._common import finish
+from aninfonce.cli._output import say
 from aninfonce.cli._processes import counted, ending_together
+from aninfonce.cli._signals import asked_to_end
 from aninfonce.data import ImageDataset, sentences, summary_lines
-from aninfonce.training import EpochRecord, Processes, StepRecord, TrainConfig
+from aninfonce.training import EpochRecord, Processes, StepRecord, Stop, TrainConfig
 from aninfonce.training import train as train_encoder
 from aninfonce.training.memory import keep_freed_memory
 from aninfonce.training.names import check_names
+from aninfonce.training.stopping import breaking_off
 
 __all__ = ["compare", "train"]
 
@@ -67,18 +68,23 @@ def train(
     with ending_together(processes), ExitStack() as stack:
         claim = claimed(folder, settings, overwrite=overwrite, resume=resume)
         place = processes.first(lambda: stack.enter_context(claim))
-        with terminated() as stop, keeping_what_diverged(place):
+        stop = Stop()
+        with asked_to_end(stop.ask), keeping_what_diverged(place):
             _train(config, folder, processes, stop, place)
-        if processes.rank == 0:
-            results = read_results(folder)
-            pictures = report.training_figure(results, folder)
-            report.write_training_page(folder / REPORT, results, pictures)
-            finish(folder, report.training_table(results), [*pictures, folder / REPORT])
+            if processes.rank == 0:
+                _report(folder, stop)
 
 
-def _train(
-    config: TrainConfig, folder: Path, processes: Processes, stop: Callable[[], bool], place: RunFolder | None
-) -> None:
+def _report(folder: Path, stop: Stop) -> None:
+    """What is drawn from the results."""
+    results = read_results(folder)
+    with breaking_off(stop, f"stopped while the page was drawn; {RESULTS} and the weights are in {folder}"):
+        pictures = report.training_figure(results, folder)
+        report.write_training_page(folder / REPORT, results, pictures)
+    finish(folder, report.training_table(results), [*pictures, folder / REPORT])
+
+
+def _train(config: TrainConfig, folder: Path, processes: Processes, stop: Stop, place: RunFolder | None) -> None:
     """The training; the first process, which has the run's folder, shows how it goes."""
     if place is None:
         train_encoder(config, folder, processes=processes, stop=stop)
@@ -138,17 +144,6 @@ def keeping_what_diverged(place: RunFolder | None) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def terminated() -> Iterator[Callable[[], bool]]:
-    """While it lasts, SIGTERM (a cluster's pre-emption) does not end the process; the function says whether it came."""
-    came = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda *_: came.set())
-    try:
-        yield came.is_set
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def compare(
     runs: tuple[Path, ...],
     out: Path = Path("runs/compare"),
@@ -163,15 +158,16 @@ def compare(
     """
     if not runs:
         raise ValueError("name at least one folder of a training run")
-    summary = report.summarize([read_results(run) for run in runs])
+    results = [read_results(run) for run in runs]
+    summary, notes = report.summarize(results), report.runs_not_measured(results, [str(run) for run in runs])
     per_seed = {f"{setting}/{name}": values for setting, found in summary.items() for name, values in found.items()}
-    means = {name: sum(values) / len(values) for name, values in per_seed.items()}
+    means = {name: report.mean_of_measured(values) for name, values in per_seed.items()}
     settings = {"command": "compare", "runs": [str(run) for run in runs]}
     missing = report.missing_control(list(summary))
     content = {"name": "compare", "runs": settings["runs"], "metrics": means, "per_seed": per_seed}
     with claimed(out, settings, overwrite=overwrite, resume=None) as folder:
         folder.begin()
-        write_results(out, {**content, "missing_control": missing})
-        finish(out, report.compare_table(summary), report.compare_figure(summary, out))
+        write_results(out, {**content, "missing_control": missing, "not_measured": notes})
+        finish(out, report.compare_table(summary, notes), report.compare_figure(summary, out))
     if missing is not None:
-        print(missing)
+        say(missing)

@@ -10,6 +10,7 @@ from typing import Any
 
 from aninfonce import report
 from aninfonce._extras import require
+from aninfonce.cli._output import say
 
 __all__ = ["watch"]
 
@@ -65,16 +66,18 @@ def _print_lines(readers: Sequence[report.LogReader], console: Any, every: float
             log = reader.read()
             last = log.epochs[-1]["step"] if log.epochs else 0
             if reader not in shown and not log.epochs and not once:
-                print(report.status_line(log).plain, flush=True)
+                say(report.status_line(log).plain)
+            if reader not in shown and log.thinned:
+                say(f"{log.name}: of so many epochs only some of the older ones are shown")
             if last < shown.get(reader, 0):
-                print(f"{log.name}: continued from step {last}", flush=True)
+                say(f"{log.name}: continued from step {last}")
                 shown[reader] = last
             for line in log.epochs:
                 if line["step"] > shown.get(reader, 0):
-                    print(f"{log.name}: {report.epoch_line(line)}", flush=True)
+                    say(f"{log.name}: {report.epoch_line(line)}")
             shown[reader] = last
             if once or log.finished:
-                print(report.status_line(log).plain, flush=True)
+                say(report.status_line(log).plain)
                 ended.add(reader)
         if len(ended) == len(readers):
             return

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from aninfonce._parent import end_with_parent
 from aninfonce._typing import Int
 from aninfonce.data.background import background_colour
 from aninfonce.data.corrupt import CorruptImages
@@ -158,6 +159,7 @@ class StoredImages(ABC):
             num_workers=self.workers,
             collate_fn=_as_it_is,
             generator=torch.Generator(),
+            worker_init_fn=_start_worker,
         )
         try:
             for piece in loader:
@@ -179,6 +181,11 @@ class StoredImages(ABC):
 
 def _as_it_is(piece: Any) -> Any:
     return piece
+
+
+def _start_worker(number: int) -> None:
+    """In a process that decodes: it ends with the one that trains, also if that is killed."""
+    end_with_parent()
 
 
 class _Decoder(Dataset[_Piece]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,8 +27,9 @@ class TrainingTask:
     """A training run of a study, in a folder of its own beside the outcomes.
 
     An interrupted run continues from its newest checkpoint. The outcome's metrics are those of
-    `aninfonce.training.train` (its "cpu_seconds": of the last continuation), its details the `history` of the epochs
-    and the files that could not be read (`skipped`: path -> reason).
+    `aninfonce.training.train` (its "cpu_seconds": of the last continuation), NaN for a readout that could not be made;
+    its details are the `history` of the epochs, the files that could not be read (`skipped`: path -> reason) and the
+    readouts that could not be made (`not_measured`: name -> reason).
     """
 
     config: TrainConfig
@@ -41,8 +43,10 @@ class TrainingTask:
         details = {
             "history": [asdict(record) for record in result.history],
             "skipped": {str(path): reason for path, reason in result.skipped},
+            "not_measured": result.not_measured,
         }
-        return Outcome({**result.metrics, "cpu_seconds": result.cpu_seconds}, details)
+        missing = dict.fromkeys(result.not_measured, math.nan)
+        return Outcome({**missing, **result.metrics, "cpu_seconds": result.cpu_seconds}, details)
 
 
 @dataclass(frozen=True, kw_only=True)

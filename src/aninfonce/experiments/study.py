@@ -18,6 +18,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from aninfonce._atomic import announce
+from aninfonce._parent import end_with_parent
 from aninfonce._runs import read_json, read_results, write_json, write_results
 from aninfonce.experiments.reference import Reference, held_against
 from aninfonce.experiments.task import Outcome, Place, Preparation, Task
@@ -259,6 +260,8 @@ def read_job(path: Path) -> Outcome:
 
 def one_thread() -> None:
     """One thread for everything in this process: the studies run one process a core."""
+    # A parent that is killed cannot tidy up.
+    end_with_parent()
     # Ctrl-C reaches the whole process group: the parent tidies up, a worker just ends, without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     torch.set_num_threads(1)

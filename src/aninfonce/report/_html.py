@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from aninfonce._extras import require
 from aninfonce._runs import atomically
+from aninfonce._text import printable
 
 __all__ = ["embedded", "render"]
 
@@ -28,11 +30,33 @@ def render(path: Path, template: str, **content: Any) -> None:
         OSError: if the file cannot be written.
     """
     jinja: Any = require("jinja2", "app")
-    loader = jinja.FunctionLoader(lambda name: files("aninfonce.report").joinpath(name).read_text("utf-8"))
-    environment = jinja.Environment(loader=loader, autoescape=True, trim_blocks=True, undefined=jinja.StrictUndefined)
-    text = environment.get_template(template).render(content)
+    loader = jinja.FunctionLoader(_read)
+    environment = jinja.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, undefined=jinja.StrictUndefined, finalize=_shown
+    )
+    style = _read("style.css")
+    # The only thing besides pictures in the page itself that a browser may use; no script runs, nothing is loaded.
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{_digest(style)}'; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    text = environment.get_template(template).render(
+        content, policy=policy, style=require("markupsafe", "app").Markup(style)
+    )
     with atomically(path) as temporary:
-        temporary.write_text(text, "utf-8", "backslashreplace")  # names of files may hold bytes that are no text
+        temporary.write_text(text, "utf-8", newline="\n")  # the style's digest is that of these very bytes
+
+
+def _read(name: str) -> str:
+    return files("aninfonce.report").joinpath(name).read_text("utf-8")
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _shown(value: object) -> object:
+    """What a template shows: names from outside may hold line breaks, marks that turn the writing, bytes of no text."""
+    return printable(value) if type(value) is str else value
 
 
 def embedded(svg: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 __all__ = ["heading", "shown"]
 
 # Heading and format; what is not here stands under its own name with three decimals.
@@ -47,7 +49,7 @@ def heading(measure: str) -> str:
 
 
 def shown(measure: str, value: float | None) -> str:
-    """A number as tables show it; None (not finite) as a dash."""
-    if value is None:
+    """A number as tables show it; None, or one that is not finite, as a dash."""
+    if value is None or not math.isfinite(value):
         return "–"
     return format(value, _MEASURES[measure][1] if measure in _MEASURES else ".3f")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aninfonce._extras import require
+from aninfonce._runs import atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,8 +75,10 @@ def new_figure(
 
 
 def save_figure(figure: Figure, out: Path, name: str) -> list[Path]:
-    """Write `name.png` and `name.svg` into the folder; returns their paths."""
+    """Write `name.png` and `name.svg` into the folder, each atomically; returns their paths."""
     paths = [out / f"{name}.png", out / f"{name}.svg"]
     for path in paths:
-        figure.savefig(path, dpi=160)
+        with atomically(path) as temporary, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # names may be in any writing
+            figure.savefig(temporary, format=path.suffix[1:], dpi=160)
     return paths

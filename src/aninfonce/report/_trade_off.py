@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,16 +45,20 @@ def draw_trade_off(axis: Axes, results: Mapping[str, Any]) -> None:
     axis.set(xlabel="augmentation parameters, accuracy in % (chance: 50)", ylabel="classes, accuracy in %")
     axis.set_title(f"{results['name']}: linear readouts, held out")
     axis.margins(0.12)
-    axis.legend(fontsize=7)
+    if axis.get_legend_handles_labels()[1]:
+        axis.legend(fontsize=7)
 
 
 def _draw_seeds(
     axis: Axes, per_seed: Mapping[str, Any], names: tuple[str, str], text: str, marker: str, color: str
 ) -> None:
     """The mean over the seeds, with bars from the lowest to the highest."""
-    if not all(per_seed.get(name) for name in names):
+    pairs = zip(*(per_seed.get(name) or () for name in names), strict=True)
+    # null in the file, NaN before it is written: could not be measured
+    measured = [(100 * x, 100 * y) for x, y in pairs if None not in (x, y) and math.isfinite(x + y)]
+    if not measured:
         return
-    percent = [[100 * value for value in per_seed[name]] for name in names]
+    percent = list(zip(*measured, strict=True))
     x, y = (statistics.fmean(values) for values in percent)
     across, down = ([[mean - min(v)], [max(v) - mean]] for mean, v in zip((x, y), percent, strict=True))
     axis.errorbar([x], [y], xerr=across, yerr=down, fmt=marker, color=color, ms=6, capsize=2, label=text)

@@ -1,18 +1,23 @@
-"""The log of a training run, read while it is being written."""
+"""The log of a training run, read while it is being written: at each look what has come since the one before."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from aninfonce._runs import MARKER, RESULTS, read_json
-from aninfonce.training.journal import LOG, read_lines
+from aninfonce.report.log_history import History, number
+from aninfonce.training.journal import LOG
 
-__all__ = ["LogReader", "RunLog", "number"]
+__all__ = ["LogReader", "RunLog"]
+
+_BLOCK = 2**20  # bytes that are read at a time
+_LONGEST = 2**24  # bytes of a line; what is longer is none of ours
+_MARK = 64  # bytes by which a log is known again
 
 
 @dataclass(frozen=True)
@@ -22,11 +27,13 @@ class RunLog:
     Attributes:
         name: of its folder.
         config: its settings; empty if it has not begun.
-        epochs: the log's lines of whole epochs.
-        steps: the lines from inside the epochs.
-        unreadable: lines that are no JSON, apart from a last one that is still being written.
+        epochs: the log's lines of whole epochs, the newest and a selection of older ones.
+        steps: the lines from inside the epochs, likewise.
+        unreadable: lines that are no line of a log, apart from a last one that is still being written.
+        thinned: whether epochs are missing from `epochs`.
         finished: whether its results are there.
         changed: when the log was last written to, seconds since 1970; None without a log.
+        trouble: what cannot be read at the moment, and why; empty if nothing is wrong.
     """
 
     name: str
@@ -34,8 +41,10 @@ class RunLog:
     epochs: tuple[Mapping[str, Any], ...] = ()
     steps: tuple[Mapping[str, Any], ...] = ()
     unreadable: int = 0
+    thinned: bool = False
     finished: bool = False
     changed: float | None = None
+    trouble: str = ""
 
     @property
     def step(self) -> int:
@@ -45,10 +54,12 @@ class RunLog:
     @property
     def total(self) -> int | None:
         """Steps of the whole run; None while nothing says so."""
-        if self.steps and "steps" in self.steps[-1]:
-            return int(self.steps[-1]["steps"])
-        if self.epochs and "epochs" in self.config:
-            return int(self.epochs[-1]["step"]) // int(self.epochs[-1]["epoch"]) * int(self.config["epochs"])
+        steps = number(self.steps[-1], "steps") if self.steps else math.nan
+        if math.isfinite(steps):
+            return int(steps)
+        epochs = number(self.config, "epochs")
+        if self.epochs and math.isfinite(epochs):
+            return int(self.epochs[-1]["step"] // self.epochs[-1]["epoch"] * epochs)
         return None
 
     @property
@@ -60,24 +71,17 @@ class RunLog:
     @property
     def seconds_left(self) -> float:
         """What the remaining steps take at the present speed; NaN if that is not known."""
-        if self.total is None or "batch_size" not in self.config or not self.images_per_second > 0:
+        if self.total is None or not self.images_per_second > 0:
             return math.nan
-        return (self.total - self.step) * float(self.config["batch_size"]) / self.images_per_second
-
-
-def number(line: Mapping[str, Any], *path: str) -> float:
-    """A number of a line, for example `number(line, "readouts", "backbone/class_accuracy")`; NaN if it has none."""
-    value: Any = line
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    # Differences of larger numbers are no longer finite.
-    return float(value) if isinstance(value, int | float) and abs(value) < 1e300 else math.nan
+        return (self.total - self.step) * number(self.config, "batch_size") / self.images_per_second
 
 
 class LogReader:
-    """Reads a run's log again and again.
+    """Reads a run's log again and again, and of it only what was appended since the last time.
 
-    The whole file each time it has changed: a run that is continued writes it anew, from an earlier step.
+    A log that was written anew (a continued run goes back to its checkpoint), cut or replaced is known by its number,
+    its size, and the bytes at its beginning and before the place where the last reading ended; it is read from its
+    beginning then.
 
     Arguments:
         run: the run's folder; it need not be there yet.
@@ -90,61 +94,83 @@ class LogReader:
         if run.is_file():
             raise ValueError(f"expected the folder of a training run, got the file {run}")
         self._run = run
-        self._seen: tuple[int, ...] | None = None
-        self._log = RunLog(run.resolve().name)
+        self._name = run.resolve().name
+        self._forget()
 
     def read(self) -> RunLog:
-        """The run as it is now.
+        """The run as it is now. What is there and cannot be read is named in `trouble`.
 
         Raises:
             ValueError: if the folder holds another kind of run.
         """
-        config = self._config()
-        finished = (self._run / RESULTS).is_file()  # before the log: what was there by then is in it
-        path = self._run / LOG
+        config, trouble = self._config()
+        changed = None
         try:
-            state = os.stat(path)
-            seen = (state.st_ino, state.st_size, state.st_mtime_ns)
-            if seen != self._seen:
-                self._log = _parse(self._log.name, path.read_bytes().decode(errors="replace"))
-                self._seen = seen
-            changed = state.st_mtime
+            finished = (self._run / RESULTS).is_file()  # before the log: what was there by then is in it
+            changed = self._look()
         except FileNotFoundError:
-            self._log, self._seen, changed = RunLog(self._log.name), None, None
-        return RunLog(
-            self._log.name, config, self._log.epochs, self._log.steps, self._log.unreadable, finished, changed
-        )
+            self._forget()
+        except OSError as error:  # what is known stays: a file server may be away for a moment
+            finished, trouble = False, f"{LOG} cannot be read: {error.strerror}"
+        epochs, steps = tuple(self._history.epochs), tuple(self._history.steps)
+        log = RunLog(self._name, config, epochs, steps, self._history.unreadable, self._history.thinned)
+        return replace(log, finished=finished, changed=changed, trouble=trouble)
 
-    def _config(self) -> dict[str, Any]:
-        marker = self._run / MARKER
-        if not marker.is_file():
-            return {}
-        config: dict[str, Any] = read_json(marker).get("config", {})
-        if config.get("command") != "train":
+    def _forget(self) -> None:
+        self._history = History()
+        self._seen: tuple[int, ...] | None = None
+        self._place = 0  # up to where the log was taken in: the end of a line
+        self._marks = b"", b""  # the log's first bytes, and the last ones before that place
+        self._skipping = False  # inside a line that is too long to be one
+
+    def _look(self) -> float:
+        """Take in what is new; returns when the log was last written to."""
+        path = self._run / LOG
+        if not path.is_file() and path.exists():
+            raise OSError(0, "it is no file")
+        with path.open("rb") as file:
+            state = os.fstat(file.fileno())
+            seen = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+            if seen != self._seen:
+                if state.st_size < self._place or self._marks != self._marked(file):
+                    self._forget()
+                self._append(file)
+                self._seen = seen
+        return state.st_mtime
+
+    def _append(self, file: BinaryIO) -> None:
+        """Take in the whole lines from the place on; the rest is being written at this moment."""
+        file.seek(self._place)
+        rest = b""
+        while block := file.read(_BLOCK):
+            *lines, rest = (rest + block).split(b"\n")
+            for line in lines:
+                self._take(line)
+            if len(rest) > _LONGEST:
+                self._place += len(rest)
+                self._skipping, rest = True, b""
+        self._marks = self._marked(file)
+
+    def _take(self, line: bytes) -> None:
+        self._place += len(line) + 1
+        self._history.add(b"" if self._skipping else line)
+        self._skipping = False
+
+    def _marked(self, file: BinaryIO) -> tuple[bytes, bytes]:
+        file.seek(0)
+        first = file.read(min(_MARK, self._place))
+        file.seek(max(0, self._place - _MARK))
+        return first, file.read(min(_MARK, self._place))
+
+    def _config(self) -> tuple[dict[str, Any], str]:
+        """The run's settings, and what is wrong with their file."""
+        try:
+            marker = self._run / MARKER
+            config = read_json(marker).get("config") if marker.is_file() else {}
+        except (ValueError, OSError) as error:
+            return {}, f"{MARKER} cannot be read: {getattr(error, 'strerror', None) or error}"
+        if not isinstance(config, dict):
+            return {}, f"{MARKER} holds no settings"
+        if config.get("command", "train") != "train":
             raise ValueError(f"only training runs can be watched, {self._run} is one of {config.get('command')!r}")
-        return config
-
-
-def _parse(name: str, text: str) -> RunLog:
-    epochs: list[Mapping[str, Any]] = []
-    steps: list[Mapping[str, Any]] = []
-    unreadable = 0
-    lines = read_lines(text)
-    for place, content in enumerate(lines):
-        if content is None:
-            # What follows the last line's end is empty, or a line that is being written at this moment.
-            unreadable += place < len(lines) - 1
-            continue
-        # A continued run goes back to its checkpoint: what was logged after it is done again.
-        step = content["step"]
-        whole = "epoch" in content
-        _drop(epochs, step if whole else step + 1)
-        _drop(steps, step + 1 if whole else step)
-        (epochs if whole else steps).append(content)
-    return RunLog(name, {}, tuple(epochs), tuple(steps), unreadable)
-
-
-def _drop(lines: list[Mapping[str, Any]], step: int) -> None:
-    """Drop the lines of this step and the later ones."""
-    while lines and lines[-1]["step"] >= step:
-        lines.pop()
+        return config, ""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aninfonce._extras import require
 from aninfonce.report._blocks import blocks_figure
 from aninfonce.report._checks_power import power_figure
 from aninfonce.report._ensembles import ensembles_figure
@@ -22,6 +21,7 @@ from aninfonce.report._recovery import recovery_figure
 from aninfonce.report._sprites import sprites_figures
 from aninfonce.report._style import label
 from aninfonce.report._sweep import sweep_figure
+from aninfonce.report._table import add_row, new_table
 from aninfonce.report._trade_off import trade_off_figure
 
 if TYPE_CHECKING:
@@ -64,15 +64,14 @@ def study_figures(results: Mapping[str, Any], out: Path) -> list[Path]:
 def study_table(results: Mapping[str, Any]) -> Table:
     """Method by measure: the mean over seeds ± the standard deviation; in brackets the published figure."""
     seeds = len(results["seeds"])
-    table: Table = require("rich.table", "app").Table(
-        title=f"{results['name']}: {seeds} seed{'s' if seeds > 1 else ''}, held-out scores; (…) the published figure",
-        title_justify="left",
+    table = new_table(
+        f"{results['name']}: {seeds} seed{'s' if seeds > 1 else ''}, held-out scores; (…) the published figure"
     )
     table.add_column("method")
     for measure in results["columns"]:
         table.add_column(heading(measure), justify="right")
     for row in study_rows(results):
-        table.add_row(*row)
+        add_row(table, *row)
     return table
 
 
@@ -88,16 +87,14 @@ def study_rows(results: Mapping[str, Any]) -> list[list[str]]:
 
 def reference_table(results: Mapping[str, Any]) -> Table:
     """What was measured beside what was published or promised, and whether it is within the tolerance."""
-    table: Table = require("rich.table", "app").Table(
-        title=f"{results['name']}: held against the paper and the theory", title_justify="left"
-    )
+    table = new_table(f"{results['name']}: held against the paper and the theory")
     table.add_column("quantity")
     table.add_column("source")
     for name in ("expected", "ours"):
         table.add_column(name, justify="right")
     table.add_column("within tolerance")
     for row in results["references"]:
-        table.add_row(*reference_cells(row))
+        add_row(table, *reference_cells(row))
     return table
 
 
@@ -107,7 +104,8 @@ def reference_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     source = f"{row['source']}: {row['note']}" if row["note"] else row["source"]
     relation = {"=": "", ">=": "≥ ", "<=": "≤ "}[row["relation"]]
     tolerance = f" ± {row['tolerance']:g}" if row["tolerance"] else ""
-    ours = "not measured" if row["ours"] is None else shown(measure, row["ours"])
+    measured = row["ours"] is not None and math.isfinite(row["ours"])
+    ours = shown(measure, row["ours"]) if measured else "not measured"
     verdict = {None: "", True: "yes", False: "NO"}[row["met"]]
     return f"{label(method)}: {heading(measure)}", source, f"{relation}{row['value']:g}{tolerance}", ours, verdict
 

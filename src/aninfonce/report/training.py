@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aninfonce._extras import require
+from aninfonce._text import without_math
 from aninfonce.report._style import PALETTE, label, new_figure, save_figure
+from aninfonce.report._table import add_row, new_table
 from aninfonce.report._training_curves import (
     draw_curve,
     draw_readouts,
@@ -20,6 +21,7 @@ from aninfonce.report._training_curves import (
     draw_spectrum_over_time,
     spectra,
 )
+from aninfonce.training.readouts import reasons
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +30,11 @@ if TYPE_CHECKING:
 __all__ = [
     "compare_figure",
     "compare_table",
+    "mean_of_measured",
     "missing_control",
+    "not_measured",
     "readout_rows",
+    "runs_not_measured",
     "summarize",
     "training_figure",
     "training_table",
@@ -116,9 +121,32 @@ def missing_control(settings: Sequence[str]) -> str | None:
     )
 
 
-def compare_table(summary: Mapping[str, Mapping[str, Sequence[float]]]) -> Table:
-    """Setting and layer by measure: mean ± standard deviation over the runs of a setting."""
-    table: Table = require("rich.table", "app").Table(title="readouts, held out", title_justify="left")
+def runs_not_measured(runs: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
+    """What runs could not measure and why, a line a run and reason.
+
+    Arguments:
+        runs: the contents of `results.json` of training runs.
+        names: what to call each.
+    """
+    return [f"{name}: {line}" for run, name in zip(runs, names, strict=True) for line in not_measured(run)]
+
+
+def not_measured(results: Mapping[str, Any]) -> list[str]:
+    """A line a reason; none where the results come from before reasons were kept, or were changed by hand."""
+    found = results.get("not_measured")
+    if not isinstance(found, Mapping):
+        return []
+    return reasons({str(name): str(reason) for name, reason in found.items()})
+
+
+def compare_table(summary: Mapping[str, Mapping[str, Sequence[float]]], notes: Sequence[str] = ()) -> Table:
+    """Setting and layer by measure: mean ± standard deviation over the runs of a setting that have the measure.
+
+    Arguments:
+        summary: of `summarize`.
+        notes: lines below the table.
+    """
+    table = new_table("readouts, held out", notes)
     table.add_column("objective")
     table.add_column("runs", justify="right")
     table.add_column("layer")
@@ -128,43 +156,49 @@ def compare_table(summary: Mapping[str, Mapping[str, Sequence[float]]]) -> Table
         for layer in LAYERS:
             cells = [_cell(measures.get(f"{layer}/{m}"), scale) for m, (_, scale) in SUMMARY.items()]
             first = layer == LAYERS[0]
-            runs = str(max(len(values) for values in measures.values()))
-            table.add_row(label(setting) if first else "", runs if first else "", layer, *cells)
+            runs = str(max((len(values) for values in measures.values()), default=0))
+            add_row(table, label(setting) if first else "", runs if first else "", layer, *cells)
         table.add_section()
     return table
 
 
+def mean_of_measured(values: Sequence[float]) -> float:
+    """The mean of the finite ones among the values; NaN if there is none."""
+    found = [value for value in values if math.isfinite(value)]
+    return statistics.fmean(found) if found else math.nan
+
+
 def _cell(values: Sequence[float] | None, scale: float) -> str:
-    if not values:
+    found = [scale * value for value in values or () if math.isfinite(value)]
+    if not values or not found:
         return "–"
     digits = 1 if scale == 100 else 3
-    scaled = [scale * value for value in values]
-    if len(scaled) == 1:
-        return f"{scaled[0]:.{digits}f}"
-    return f"{statistics.fmean(scaled):.{digits}f} ± {statistics.stdev(scaled):.{digits}f}"
+    text = f"{statistics.fmean(found):.{digits}f}"
+    if len(found) > 1:
+        text += f" ± {statistics.stdev(found):.{digits}f}"
+    return text if len(found) == len(values) else f"{text} ({len(found)} of {len(values)} runs)"
 
 
 def training_table(results: Mapping[str, Any]) -> Table:
-    """One run: every readout of backbone and projector."""
-    escape = require("rich.markup", "app").escape  # a path may hold brackets
-    table: Table = require("rich.table", "app").Table(
-        title=escape(f"{label(results['method'])} on {results['config']['data']}: readouts, held out"),
-        title_justify="left",
+    """One run: every readout of backbone and projector, and below why one is missing."""
+    table = new_table(
+        f"{label(results['method'])} on {results['config']['data']}: readouts, held out", not_measured(results)
     )
     table.add_column("readout")
     for layer in LAYERS:
         table.add_column(layer, justify="right")
     for row in readout_rows(results["metrics"]):
-        table.add_row(*row)
+        add_row(table, *row)
     return table
 
 
 def readout_rows(metrics: Mapping[str, float | None]) -> list[list[str]]:
-    """Every readout's name and unit, its number at the backbone and at the projector."""
+    """Every readout's name and unit, its number at the backbone and at the projector; a dash where there is none."""
     rows = []
-    for name in [name.partition("/")[2] for name in metrics if name.startswith("backbone/")]:
+    names = [name.partition("/") for name in metrics if name.startswith(tuple(f"{layer}/" for layer in LAYERS))]
+    for name in dict.fromkeys(name for _, _, name in names):
         scale, unit = (100, ", %") if "accuracy" in name else (1, "")
-        values = [metrics[f"{layer}/{name}"] for layer in LAYERS]
+        values = [metrics.get(f"{layer}/{name}") for layer in LAYERS]
         rows.append([name + unit, *("–" if value is None else _cell([value], scale) for value in values)])
     return rows
 
@@ -199,32 +233,39 @@ def _parameter_panel(axis: Axes, rows: Mapping[str, Mapping[str, Any]], *, per_l
     height = 0.8 / max(1, len(rows))
     for i, ((name, metrics), color) in enumerate(zip(rows.items(), PALETTE, strict=False)):
         at = name if per_layer else layer
-        found = [metrics.get(f"{at}/r2/{parameter}", np.nan) for parameter in names]
-        values = [np.array(value, dtype=np.float64, ndmin=1) for value in found]  # None, not finite: NaN
+        found = [np.array(metrics.get(f"{at}/r2/{parameter}", np.nan), np.float64, ndmin=1) for parameter in names]
+        values = [value[np.isfinite(value)] for value in found]  # None, not finite: NaN
         axis.barh(
             np.arange(len(names)) + i * height,
-            [float(v.mean()) for v in values],
+            [float(v.mean()) if v.size else math.nan for v in values],
             height,
             xerr=[float(v.std(ddof=1)) if v.size > 1 else 0.0 for v in values],
             color=color,
-            label=name if per_layer else label(name),
+            label=name if per_layer else without_math(label(name)),
         )
-    axis.set_yticks(np.arange(len(names)) + 0.4 - height / 2, names)
+    axis.set_yticks(np.arange(len(names)) + 0.4 - height / 2, [without_math(name) for name in names])
     axis.invert_yaxis()
     axis.set(xlabel="held-out R²", title=f"augmentation parameters{'' if per_layer else f', {layer}'}")
-    axis.legend(fontsize=7)
+    _legend(axis)
+
+
+def _legend(axis: Axes) -> None:
+    """A legend, where there is something to name."""
+    if axis.get_legend_handles_labels()[1]:
+        axis.legend(fontsize=7)
 
 
 def compare_figure(summary: Mapping[str, Mapping[str, Sequence[float]]], out: Path) -> list[Path]:
     """Classes against augmentations, and every parameter at backbone and projector. Returns the files' paths."""
     figure, (trade_off, *bars) = new_figure(3)
     for (setting, measures), color in zip(summary.items(), PALETTE, strict=False):
+        text = without_math(label(setting))
         for layer, marker in zip(LAYERS, ("o", "s"), strict=True):
             x, y = measures.get(f"{layer}/augmentation_r2"), measures.get(f"{layer}/class_accuracy")
             if x and y:
-                trade_off.plot(x, 100 * np.array(y), marker, color=color, label=f"{label(setting)}, {layer}", alpha=0.8)
+                trade_off.plot(x, 100 * np.array(y), marker, color=color, label=f"{text}, {layer}", alpha=0.8)
     trade_off.set(xlabel="augmentations, mean R²", ylabel="classes, %", title="what is kept")
-    trade_off.legend(fontsize=7)
+    _legend(trade_off)
     for axis, layer in zip(bars, LAYERS, strict=True):
         _parameter_panel(axis, summary, per_layer=False, layer=layer)
     return save_figure(figure, out, "compare")

@@ -12,7 +12,7 @@ import numpy as np
 from aninfonce.report._html import embedded, render
 from aninfonce.report._style import label
 from aninfonce.report._training_curves import spectra
-from aninfonce.report.training import LAYERS, readout_rows
+from aninfonce.report.training import LAYERS, not_measured, readout_rows
 from aninfonce.training import TrainConfig
 
 __all__ = ["write_training_page"]
@@ -50,6 +50,7 @@ def write_training_page(path: Path, results: Mapping[str, Any], pictures: Sequen
         ratio=f"{final[-1] / final[0]:.3g}",
         concentration=f"{final[0]:.3g}",
         settings=_settings(results["config"]),
+        not_measured=not_measured(results),
         skipped=skipped[:_SHOWN],
         skipped_count=len(skipped),
         versions=results["versions"],

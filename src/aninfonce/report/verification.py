@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aninfonce._extras import require
+from aninfonce.report._table import add_row, new_table, plain
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,10 +19,9 @@ def verification_table(results: Mapping[str, Any]) -> Table:
     """Statement, prediction (± the bias that is allowed), measurement, standard error and verdict, row by row."""
     metrics = results["metrics"]
     verdict = f"{metrics['failed']:g} FAILED" if metrics["failed"] else "all hold"
-    table: Table = require("rich.table", "app").Table(
-        title=f"{metrics['statements']:g} statements, {metrics['comparisons']:g} comparisons at level "
-        f"{results['level']:.0e} each (all together {results['family_wise']:g}): {verdict}",
-        title_justify="left",
+    table = new_table(
+        f"{metrics['statements']:g} statements, {metrics['comparisons']:g} comparisons at level "
+        f"{results['level']:.0e} each (all together {results['family_wise']:g}): {verdict}"
     )
     table.add_column("statement", ratio=3)
     table.add_column("measured quantity", ratio=2)
@@ -33,9 +32,9 @@ def verification_table(results: Mapping[str, Any]) -> Table:
         if row["section"] != section:
             section = row["section"]
             table.add_section()
-            table.add_row(f"[bold]{section}[/bold]")
+            add_row(table, plain(section, "bold"))
         text, name = row["statement"] if row["name"] != name else "", row["name"]
-        table.add_row(text, *_cells(row), "holds" if row["holds"] else "[bold red]FAILS[/bold red]")
+        add_row(table, text, *_cells(row), "holds" if row["holds"] else plain("FAILS", "bold red"))
     return table
 
 

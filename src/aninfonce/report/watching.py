@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aninfonce._extras import require
+from aninfonce._text import printable
 from aninfonce._typing import FloatArray
 from aninfonce.report._braille import draw_lines, thin
 from aninfonce.report._style import PALETTE
-from aninfonce.report.run_log import RunLog, number
+from aninfonce.report.log_history import number
+from aninfonce.report.run_log import RunLog
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -27,6 +29,7 @@ __all__ = ["epoch_line", "status_line", "watch_view"]
 COLORS = (PALETTE[5], PALETTE[1], PALETTE[2], PALETTE[3], PALETTE[4], PALETTE[0])
 _LABEL = 7  # characters of the numbers at a chart's left edge
 _POINTS = 150  # of a line: about two a character
+_AGES = 1e9  # seconds; longer times are none
 _HEIGHTS = (4, 12)  # rows of a chart, at least and at most
 
 Lines = Sequence[Mapping[str, Any]]
@@ -118,21 +121,26 @@ def watch_view(logs: Sequence[RunLog], width: int, height: int) -> Group:
 def status_line(log: RunLog, color: str = "") -> Text:
     """A run's state in one line: how far it is, its last numbers, when it will be done."""
     text: Text = require("rich.text", "app").Text(no_wrap=True, overflow="ellipsis")
-    text.append(f"● {log.name} ", style=f"bold {color}")
-    if log.changed is None:
-        return text.append("finished" if log.finished else "has not begun to write its log")
+    text.append(f"● {printable(log.name)} ", style=f"bold {color}")
+    trouble = printable(log.trouble)
+    if log.changed is None and not log.step:
+        begun = "finished" if log.finished else "has not begun to write its log"
+        return text.append(", ".join(filter(None, (trouble, begun))))
     total = f"/{log.total}" if log.total is not None else ""
-    epochs = f"epoch {log.epochs[-1]['epoch'] if log.epochs else 0}/{log.config.get('epochs', '?')}"
+    wanted = number(log.config, "epochs")
+    epochs = f"epoch {log.epochs[-1]['epoch'] if log.epochs else 0}/{wanted:.0f}".replace("nan", "?")
     parts = [epochs, f"step {log.step}{total}"]
     if log.finished:
         parts.append("finished")
     else:
         left = log.seconds_left
         parts.append(f"{log.images_per_second:.0f} images/s" if math.isfinite(log.images_per_second) else "")
-        parts.append("done in " + (_duration(left) if math.isfinite(left) else "?"))
-        parts.append(f"last line {_duration(max(0.0, time.time() - log.changed))} ago")
+        parts.append("done in " + _duration(left))
+        if log.changed is not None:
+            parts.append(f"last line {_duration(max(0.0, time.time() - log.changed))} ago")
     if log.unreadable:
         parts.append(f"{log.unreadable} unreadable lines")
+    parts.append(trouble)
     return text.append(", ".join(filter(None, parts)))
 
 
@@ -204,6 +212,8 @@ def _written(curves: _Curves, value: float) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if not abs(seconds) < _AGES:
+        return "?"
     minutes, left = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{left:02}"

@@ -8,7 +8,7 @@ from aninfonce.training.processes import Processes
 from aninfonce.training.readouts import encode, readouts
 from aninfonce.training.records import EpochRecord, StepRecord
 from aninfonce.training.run import TrainResult, train
-from aninfonce.training.stopping import ElsewhereError, PreemptedError
+from aninfonce.training.stopping import ElsewhereError, PreemptedError, Stop
 
 __all__ = [
     "ElsewhereError",
@@ -17,6 +17,7 @@ __all__ = [
     "PreemptedError",
     "Processes",
     "StepRecord",
+    "Stop",
     "TrainConfig",
     "TrainResult",
     "encode",

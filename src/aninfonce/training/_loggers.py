@@ -16,6 +16,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from aninfonce._atomic import announce
 from aninfonce._extras import require
 from aninfonce._runs import read_json, write_json
+from aninfonce._text import printable
 from aninfonce.training.config import TrainConfig
 
 __all__ = ["TensorBoard", "WeightsAndBiases"]
@@ -28,9 +29,16 @@ class TensorBoard(TensorBoardLogger):
 
     Arguments:
         folder: of the run.
+
+    Raises:
+        ValueError: if its events would go through a link to another place.
     """
 
     def __init__(self, folder: Path) -> None:
+        if (folder / "tensorboard").is_symlink():
+            raise ValueError(
+                f"{folder / 'tensorboard'} is a link; TensorBoard's events are written into the run's folder"
+            )
         announce(folder / "tensorboard" / "events.out.tfevents.*")
         super().__init__(folder, name="tensorboard", version="")
 
@@ -56,7 +64,7 @@ class WeightsAndBiases(Logger):
     """
 
     def __init__(self, config: TrainConfig, folder: Path) -> None:
-        self._name = folder.resolve().name
+        self._name = printable(folder.resolve().name)
         self._id: str | None = None
         self._run: Any = None
         self._start(config, folder)
@@ -75,7 +83,7 @@ class WeightsAndBiases(Logger):
                 dir=folder,
                 id=self._id,
                 resume="allow",
-                config={key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()},
+                config={key: _shown(value) for key, value in asdict(config).items()},
                 settings=wandb.Settings(console="off"),  # the terminal's lines are no business of W&B
             )
         except wandb.Error as error:
@@ -110,3 +118,8 @@ class WeightsAndBiases(Logger):
     def finalize(self, status: str) -> None:
         """End the run; anything but "success" counts as failed."""
         self._run.finish(exit_code=0 if status == "success" else 1)
+
+
+def _shown(value: Any) -> Any:
+    """A setting as W&B takes it: a path is a text there, and a text must be one."""
+    return printable(value) if isinstance(value, str | Path) else value

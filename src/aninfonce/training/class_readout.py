@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from aninfonce import metrics
 from aninfonce._typing import Float, Int
 
-__all__ = ["class_accuracy", "fit_logistic"]
+__all__ = ["check_classes", "class_accuracy", "fit_logistic"]
 
 # rows × features × classes: above this, scikit-learn's solver takes hours on one core (ImageNet: 3e12).
 _LARGE = 10**10
@@ -27,8 +27,9 @@ def class_accuracy(
     """Accuracy, in [0, 1], of multinomial logistic regression (see `aninfonce.metrics.readout`) on the test rows.
 
     Raises:
-        ValueError: as `aninfonce.metrics.readout` does.
+        ValueError: as `check_classes` and `aninfonce.metrics.readout` do.
     """
+    check_classes(labels)
     classes = int(labels.max()) + 1
     if features.numel() * classes < _LARGE:
         return metrics.readout(features, labels, test_features=test_features, test_targets=test_labels)
@@ -40,6 +41,21 @@ def class_accuracy(
         logits = ((x - mean) / scale).to(device) @ weight + bias
         right += int((logits.argmax(1).cpu() == y).sum())
     return right / len(test_labels)
+
+
+def check_classes(labels: Int[Tensor, " rows"]) -> None:
+    """Check that a readout of classes can be fitted on images with these labels.
+
+    Raises:
+        ValueError: if they are all of one class, or less than two images come on a class.
+    """
+    classes = len(torch.unique(labels))
+    if classes < 2:
+        raise ValueError("at least 2 classes are needed, all training images are of one class")
+    if classes > len(labels) / 2:
+        raise ValueError(
+            f"at least 2 images a class are needed, {len(labels)} training images are of {classes} classes"
+        )
 
 
 def fit_logistic(

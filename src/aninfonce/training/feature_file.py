@@ -12,6 +12,7 @@ from torch import Tensor
 
 from aninfonce._extras import require
 from aninfonce._runs import atomically
+from aninfonce._text import printable
 
 __all__ = ["SplitFeatures", "write_npz", "write_parquet"]
 
@@ -56,6 +57,7 @@ def write_parquet(path: Path, splits: Sequence[SplitFeatures], class_names: Sequ
     Raises:
         MissingExtraError: if pyarrow is not installed.
     """
+    class_names = [printable(name) for name in class_names]  # a folder's name need be no text, a column's cell must
     pa = require("pyarrow", "parquet")
     parquet = require("pyarrow.parquet", "parquet")
     labelled = any(split.labels is not None for split in splits)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from aninfonce._runs import finite, write_lines
 
-__all__ = ["LOG", "Journal", "read_lines"]
+__all__ = ["LOG", "Journal", "read_line"]
 
 LOG = "log.jsonl"
 
@@ -33,30 +34,25 @@ class Journal:
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Append a line, which has a step."""
-        with self.path.open("a") as file:
+        # Never through a link that somebody has put in its place.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        with open(self.path, "a", opener=lambda path, _: os.open(path, flags, 0o666)) as file:
             file.write(json.dumps(finite(line), allow_nan=False) + "\n")
 
 
-def read_lines(text: str) -> list[dict[str, Any] | None]:
-    """The content of every line of a log, None for what is no line of one (half written, damaged).
-
-    What follows the last line's end is a line, too, even if it is empty.
-    """
-    return [_line(part) for part in text.split("\n")]
-
-
-def _line(text: str) -> dict[str, Any] | None:
+def read_line(text: str) -> dict[str, Any] | None:
+    """The content of a line of a log, None for what is no line of one (half written, damaged)."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):  # the latter: brackets nested too deeply
         return None
-    if not isinstance(content, dict) or not isinstance(content.get("step"), int):
+    if not isinstance(content, dict) or type(content.get("step")) is not int:
         return None
     epoch = content.get("epoch", 1)
-    return content if isinstance(epoch, int) and epoch > 0 else None
+    return content if type(epoch) is int and epoch > 0 else None
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
     """The whole lines of the file, none if it is not there."""
     text = path.read_bytes().decode(errors="replace") if path.is_file() else ""
-    return [line for line in read_lines(text) if line is not None]
+    return [line for line in map(read_line, text.split("\n")) if line is not None]

@@ -27,7 +27,7 @@ from aninfonce.training.processes import Processes
 from aninfonce.training.randomness import generator_at
 from aninfonce.training.records import EpochRecord, Meter, StepRecord, concentration_of
 from aninfonce.training.statistics import channel_statistics
-from aninfonce.training.stopping import PreemptedError
+from aninfonce.training.stopping import PreemptedError, breaking_off
 from aninfonce.training.store import CheckpointStore
 from aninfonce.training.sync_batch_norm import synchronize_batch_norm
 from aninfonce.training.weight_average import WeightAverage
@@ -51,11 +51,13 @@ class _Progress:
         step: optimiser steps done, over all epochs.
         losses: of the epoch's steps so far.
         history: of the whole epochs.
+        unexamined: whether the run was broken off in the last epoch's readouts, which are still to be made.
     """
 
     step: int = 0
     losses: list[float] = field(default_factory=list)
     history: list[EpochRecord] = field(default_factory=list)
+    unexamined: bool = False
 
 
 def fit(
@@ -86,7 +88,8 @@ def fit(
         on_step: called after every step.
         on_epoch: called after every epoch.
         on_warning: called with a line for every damaged checkpoint that was passed over, and the like.
-        stop: asked after every step whether to stop there.
+        stop: asked after every step whether to stop there. A `Stop` also breaks off `examine`, which is called again
+            when the run goes on.
 
     Returns:
         The trained network and objective, in evaluation mode (with `ema` the averaged weights), and a record of every
@@ -134,7 +137,19 @@ def fit(
     if found is not None:
         restore(found, task, optimizer, average, scaler)
         records = [EpochRecord(**record) for record in found.progress["history"]]
-        progress = _Progress(found.step, list(found.progress["losses"]), records)
+        pending = bool(found.progress.get("unexamined"))
+        progress = _Progress(found.step, list(found.progress["losses"]), records, pending)
+
+    def examined(epoch: int) -> dict[str, float]:
+        """The readouts after an epoch; none if they were broken off, which the first process then remembers."""
+        scores = _examined(config, images, processes, task, average, examine, epoch, stop)
+        progress.unexamined = scores is None
+        return scores or {}
+
+    if progress.unexamined:
+        progress.history[-1] = replace(progress.history[-1], readouts=examined(progress.history[-1].epoch))
+        if processes.any(progress.unexamined)[0]:
+            raise PreemptedError(f"stopped in the readouts; the checkpoint of step {progress.step} is as it was")
     journal = _journal(folder, progress, steps_per_epoch) if processes.rank == 0 else None
     loggers = make_loggers(config, folder) if processes.rank == 0 else []
     saved_at = time.monotonic()
@@ -142,7 +157,11 @@ def fit(
 
     def save() -> None:
         nonlocal saved_at
-        content = {"losses": progress.losses, "history": [asdict(record) for record in progress.history]}
+        content = {
+            "losses": progress.losses,
+            "history": [asdict(record) for record in progress.history],
+            "unexamined": progress.unexamined,
+        }
         tensors = state_of(task, optimizer, average, scaler)
         processes.first(lambda: check_weights(tensors, progress.step, store))
         processes.first(lambda: store.save(progress.step, tensors, content))
@@ -201,14 +220,14 @@ def fit(
                         effective_rank=meter.effective_rank,
                         images_per_second=meter.images_per_second,
                         concentration=concentration_of(task),
-                        readouts=_examined(config, images, processes, task, average, examine, epoch + 1),
+                        readouts=examined(epoch + 1),
                     )
                     progress.history.append(record)
                     progress.losses = []
                     write({"step": progress.step, **asdict(record)})
                 due = processes.rank == 0 and time.monotonic() - saved_at >= 60 * config.checkpoint_minutes
-                stopping, due = processes.any(stop is not None and stop(), due)
-                stopping = stopping and progress.step < steps
+                stopping, due, pending = processes.any(stop is not None and stop(), due, progress.unexamined)
+                stopping = stopping and (progress.step < steps or pending)
                 if last or stopping or due:
                     save()
                 if stopping:
@@ -247,13 +266,23 @@ def _examined(
     average: WeightAverage | None,
     examine: Callable[[ContrastiveTask, int], dict[str, float]] | None,
     epoch: int,
-) -> dict[str, float]:
-    """What `examine` says, in the first process."""
+    stop: Callable[[], bool] | None,
+) -> dict[str, float] | None:
+    """What `examine` says, in the first process; None if it was broken off there."""
     if examine is None:
         return {}
+
+    def first(whole: ContrastiveTask) -> dict[str, float] | None:
+        try:
+            with breaking_off(stop, ""):
+                return examine(whole, epoch)
+        except PreemptedError:
+            return None
+
     with nullcontext() if average is None else average.applied():
         whole = _whole(config, images, task)
-        return processes.first(lambda: examine(whole, epoch)) or {}
+        found = processes.first(lambda: first(whole))
+    return found if processes.rank == 0 else {}
 
 
 def _whole(config: TrainConfig, images: Images, task: ContrastiveTask) -> ContrastiveTask:

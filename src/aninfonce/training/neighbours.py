@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aninfonce._typing import Float, Int
+from aninfonce.training.class_readout import check_classes
 
 __all__ = ["NEIGHBOURS", "knn_accuracy"]
 
@@ -38,10 +39,11 @@ def knn_accuracy(
         device: where to compute.
 
     Raises:
-        ValueError: if there are fewer rows than neighbours.
+        ValueError: if there are fewer rows than neighbours, or as `check_classes` does: the vote would mean nothing.
     """
     if not 1 <= neighbours <= len(features):
         raise ValueError(f"neighbours must be between 1 and the {len(features)} training rows, got {neighbours}")
+    check_classes(labels)
     known, votes_of = F.normalize(features.to(device), dim=1), labels.to(device)
     classes = int(labels.max()) + 1
     right = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -11,7 +11,7 @@ from torch import nn
 from aninfonce.data import Augmentation
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.module import ContrastiveTask
-from aninfonce.training.readouts import Labelled, readouts, subset
+from aninfonce.training.readouts import Labelled, read_out, reasons, subset
 
 __all__ = ["OnlineReadouts"]
 
@@ -30,28 +30,41 @@ class OnlineReadouts:
         config: the settings; `readout_every` says after which epochs, the last one always being among them.
         train: images (uint8) and labels (or None) to fit the readouts on.
         test: images and labels to score them on.
+        on_warning: called with a line for what cannot be read out, once for every reason.
 
     Raises:
         ValueError: if `config.readout_every` is 0.
     """
 
-    def __init__(self, config: TrainConfig, train: Labelled, test: Labelled) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        train: Labelled,
+        test: Labelled,
+        on_warning: Callable[[str], None] | None = None,
+    ) -> None:
         if config.readout_every < 1:
             raise ValueError(f"readout_every must be at least 1 epoch, got {config.readout_every}")
         labels = train[1]
-        classes = 0 if labels is None else int(labels.max()) + 1
+        classes = 0 if labels is None or not len(labels) else int(labels.max()) + 1
         few = max(_IMAGES, _PER_CLASS * classes)
         self._train, self._test = subset(train, min(few, config.readout_images)), subset(test, few)
         channels, image_size = train[0].shape[1], min(train[0].shape[2:])
         self._augment = Augmentation(config.augmentations, channels=channels, image_size=image_size)
         self._every, self._epochs = config.readout_every, config.epochs
+        self._warn, self._told = on_warning, set[str]()
 
     def __call__(self, task: ContrastiveTask, epoch: int) -> dict[str, float]:
         """The readouts after an epoch, counted from 1: LAYER/MEASURE -> number; empty between the chosen epochs."""
         if epoch % self._every and epoch != self._epochs:
             return {}
         with untouched(task.model):
-            return readouts(task.model, self._train, self._test, self._augment)
+            found = read_out(task.model, self._train, self._test, self._augment)
+        for line in reasons(found.not_measured):
+            if self._warn is not None and line not in self._told:
+                self._warn(f"readouts after epoch {epoch}: {line}")
+            self._told.add(line)
+        return found.scores
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,10 +14,11 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from aninfonce._extras import require
+from aninfonce._parent import end_with
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.stopping import ElsewhereError
 
-__all__ = ["Processes"]
+__all__ = ["Processes", "is_lost_connection"]
 
 T = TypeVar("T")
 _PRECISIONS = {"32": "32-true", "64": "64-true"}  # Lightning's names
@@ -51,7 +55,7 @@ class Processes:
             )
         except (RuntimeError, ImportError) as error:  # Lightning's word for a device that is not there
             raise ValueError(f"cannot train on {config.devices} × {config.device}: {error}") from error
-        self.fabric.launch()
+        _launch(self.fabric)
         self.rank: int = self.fabric.global_rank
         self.world: int = self.fabric.world_size
         self.device: torch.device = self.fabric.device
@@ -115,8 +119,51 @@ class Processes:
 
     def end_children(self) -> None:
         """End the processes that this one has started, if any: it cannot go on, and they would wait."""
-        for child in getattr(self.fabric.strategy.launcher, "procs", []):
-            child.terminate()
+        for child in self._children:
+            if child.poll() is None:
+                child.kill()  # at SIGTERM they would finish their step, for which they wait for this process
+
+    def codes_of_children(self, patience: float) -> list[int | None]:
+        """Exit codes of the processes that this one has started, negative after a signal; None where one still runs.
+
+        Arguments:
+            patience: seconds to wait for the first that has failed.
+        """
+        until = time.monotonic() + patience
+        while self._children and time.monotonic() < until and not any(child.poll() for child in self._children):
+            time.sleep(0.05)
+        return [child.poll() for child in self._children]
+
+    @property
+    def _children(self) -> list[subprocess.Popen[bytes]]:
+        return getattr(self.fabric.strategy.launcher, "procs", [])
+
+
+# The parent's number, for the processes that it starts.
+_PARENT = "ANINFONCE_PARENT"
+
+
+def _launch(fabric: Any) -> None:
+    """Start the other processes; in one of them: end with the process that has started it, even if that is killed."""
+    parent = os.environ.pop(_PARENT, "")
+    if parent.isdecimal():
+        end_with(int(parent))
+    os.environ[_PARENT] = str(os.getpid())
+    try:
+        fabric.launch()
+    finally:
+        del os.environ[_PARENT]
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether a collective operation has failed because another process is gone."""
+    if isinstance(error, dist.DistError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in _LOST)
+
+
+_LOST = ("connection closed by peer", "connection reset by peer", "broken pipe", "gloo", "nccl")
 
 
 def _strategy(config: TrainConfig) -> Any:

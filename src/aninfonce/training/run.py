@@ -18,9 +18,10 @@ from aninfonce.training.encoder import save_model
 from aninfonce.training.loop import fit
 from aninfonce.training.online import OnlineReadouts
 from aninfonce.training.processes import Processes
-from aninfonce.training.readouts import Labelled, labelled, readouts, select, subset
+from aninfonce.training.readouts import Labelled, labelled, read_out, reasons, select, subset
 from aninfonce.training.records import EpochRecord, StepRecord
 from aninfonce.training.seen import Told, remarks_of, share_what_was_seen, unreadable
+from aninfonce.training.stopping import breaking_off
 
 __all__ = ["TrainResult", "train"]
 
@@ -31,6 +32,7 @@ class TrainResult:
 
     Attributes:
         metrics: the readouts (see `aninfonce.training.readouts`), and how the training ended.
+        not_measured: LAYER/MEASURE -> why this readout could not be made; it is not among the metrics.
         history: a record of every epoch.
         skipped: images that could not be read, with the reason.
         remarks: how many images have what their owner may not expect, see `aninfonce.data.REMARKS`; of images on
@@ -46,9 +48,11 @@ class TrainResult:
     skipped: tuple[tuple[Path, str], ...] = ()
     remarks: Mapping[str, int] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+    not_measured: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The content of `results.json`."""
+        """The content of `results.json`; a metric that could not be measured is null there."""
+        metrics = {**self.metrics, **dict.fromkeys(self.not_measured)}
         return {
             "name": "train",
             "method": self.config.method,
@@ -56,8 +60,9 @@ class TrainResult:
             "seed": self.config.seed,
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
-            "metrics": self.metrics,
-            "per_seed": {name: [value] for name, value in self.metrics.items()},
+            "metrics": metrics,
+            "per_seed": {name: [value] for name, value in metrics.items()},
+            "not_measured": self.not_measured,
             "history": [asdict(record) for record in self.history],
             "skipped": [{"file": path, "reason": reason} for path, reason in self.skipped],
             "remarks": dict(self.remarks),
@@ -89,19 +94,22 @@ def train(
         on_step: called after every step.
         on_epoch: called after every epoch.
         on_warning: called with what was mended by itself, see `fit`.
-        stop: asked after every step whether to stop there.
+        stop: asked after every step whether to stop there. A `Stop` also breaks off what comes before and after the
+            training (loading the data, readouts), which is done again when the run goes on.
 
     Returns:
         The result; in other processes than the first one without metrics, since they read nothing out.
 
     Raises:
-        ValueError: if the data cannot be had, or the training fails (see `fit` also for the other errors).
+        ValueError: if the data cannot be had, or the training fails (see `fit` also for the other errors). A readout
+            that cannot be made is no error: see `TrainResult.not_measured`.
         MissingExtraError: if a package of an extra is missing.
     """
     started, cpu_started = time.perf_counter(), time.process_time()
     processes = Processes(config) if processes is None else processes
     # One after the other: the first may have to download what the others then find.
-    dataset = processes.first(lambda: _load(config)) or _load(config)
+    with breaking_off(stop, "stopped while the data were loaded"):
+        dataset = processes.first(lambda: _load(config)) or _load(config)
     if on_data is not None:
         on_data(dataset)
     fitting, scoring = splits(config, dataset)
@@ -115,7 +123,7 @@ def train(
         images,
         out,
         processes=processes,
-        examine=OnlineReadouts(config, fitting, scoring) if config.readout_every else None,
+        examine=OnlineReadouts(config, fitting, scoring, on_warning) if config.readout_every else None,
         on_step=on_step,
         on_epoch=told.after_epoch(on_epoch),
         on_warning=on_warning,
@@ -129,19 +137,23 @@ def train(
     save_model(out, task, config, images.shape[1], min(images.shape[2:]))
     augment = Augmentation(config.augmentations, channels=images.shape[1], image_size=min(images.shape[2:]))
     scoring = subset(scoring, config.test_images)
-    scores = readouts(
-        task.model,
-        subset(fitting, config.readout_images),
-        scoring,
-        augment,
-        class_train=subset(class_images(config, dataset, fitting), config.class_images or config.readout_images),
-    )
+    with breaking_off(stop, f"stopped in the readouts; the training is finished, its weights are in {out}"):
+        found = read_out(
+            task.model,
+            subset(fitting, config.readout_images),
+            scoring,
+            augment,
+            class_train=subset(class_images(config, dataset, fitting), config.class_images or config.readout_images),
+        )
     told.tell()
+    if on_warning is not None:
+        for line in reasons(found.not_measured):
+            on_warning(line)
     last = history[-1]
     result = TrainResult(
         config=config,
         metrics={
-            **scores,
+            **found.scores,
             "loss": last.loss,
             "hit_at_1": last.hit_at_1,
             "images_per_second": sum(record.images_per_second for record in history) / len(history),
@@ -158,6 +170,7 @@ def train(
         skipped=tuple(unreadable(dataset).items()),
         remarks=remarks_of(dataset),
         data=summary_of(dataset),
+        not_measured=found.not_measured,
     )
     write_results(out, result.as_json())
     return result

@@ -1,0 +1,87 @@
+"""The history of a run as its log tells it, kept in bounded memory however long the log is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from aninfonce.training.journal import read_line
+from aninfonce.training.readouts import LAYERS
+
+__all__ = ["History", "number"]
+
+_MOST = 4096  # lines that are kept of each kind; a chart has room for about 150
+_LARGEST = 2**53  # a step above is none that a run has done, and no longer exact as a float
+_NUMBERS = ("loss", "hit_at_1", "effective_rank", "images_per_second", "steps")
+_MEASURES = ("class_accuracy", "knn_accuracy", "augmentation_r2", "augmentation_accuracy")
+_READOUTS = tuple(f"{layer}/{measure}" for layer in LAYERS for measure in _MEASURES)
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def number(line: Mapping[str, Any], *path: str) -> float:
+    """A number of a line, for example `number(line, "readouts", "backbone/class_accuracy")`; NaN if it has none."""
+    value: Any = line
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    # Differences of larger numbers are no longer finite.
+    return float(value) if isinstance(value, int | float) and abs(value) < 1e300 else float("nan")
+
+
+class History:
+    """Lines of whole epochs and lines from inside them, thinned where they are many.
+
+    Attributes:
+        epochs: the newest lines, and of older ones every second, fourth, … so that there are never more than 4096.
+        steps: likewise.
+        unreadable: lines that are no line of a log.
+        thinned: whether epochs were left out.
+    """
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, Any]] = []
+        self.steps: list[dict[str, Any]] = []
+        self.unreadable = 0
+        self.thinned = False
+
+    def add(self, text: bytes) -> None:
+        """Take in one line of the log, without its end."""
+        line = read_line(text.decode(errors="replace"))
+        if line is None or not -_LARGEST < line["step"] < _LARGEST:
+            self.unreadable += 1
+            return
+        # A continued run goes back to its checkpoint: what was logged after it is done again.
+        step, whole = line["step"], "epoch" in line
+        _drop(self.epochs, step if whole else step + 1)
+        _drop(self.steps, step + 1 if whole else step)
+        kept = self.epochs if whole else self.steps
+        kept.append(_essence(line))
+        if len(kept) > _MOST:
+            del kept[: _MOST // 2 : 2]
+            self.thinned = self.thinned or whole
+
+
+def _drop(lines: list[dict[str, Any]], step: int) -> None:
+    """Drop the lines of this step and the later ones."""
+    while lines and lines[-1]["step"] >= step:
+        lines.pop()
+
+
+def _essence(line: Mapping[str, Any]) -> dict[str, Any]:
+    """What is shown of a line: numbers only, so that no line takes more memory than another."""
+    kept: dict[str, Any] = {"step": line["step"]}
+    if "epoch" in line:
+        kept["epoch"] = min(line["epoch"], _LARGEST)
+    for name in _NUMBERS:
+        value = line.get(name)
+        if value is not None:  # the usual case is a float of usual size: logs have millions of them
+            kept[name] = value if type(value) is float and -1e300 < value < 1e300 else number(line, name)
+    entries = line.get("concentration")
+    if isinstance(entries, list):
+        positive = [value for value in (number({"": entry}, "") for entry in entries) if value > 0]
+        # The quantiles of these five at the same shares are these five.
+        kept["concentration"] = np.quantile(positive, _SHARES).tolist() if positive else []
+    if line.get("readouts"):
+        kept["readouts"] = {name: number(line, "readouts", name) for name in _READOUTS}
+    return kept
