@@ -55,8 +55,11 @@ def test_only_the_newest_are_kept(tmp_path):
 def test_what_a_killed_process_left_half_written_goes(tmp_path):
     store = filled(tmp_path)
     whole = sorted(tmp_path.iterdir())
-    for name in (".99.step-000000030.safetensors", ".99.step-000000030.json", ".tmpAb3dEf"):
-        (tmp_path / name).write_bytes(b"half")
+    half = tmp_path / ".aninfonce-0123456789abcdef.partial"
+    half.mkdir()
+    for name in ("step-000000030.json", ".tmpAb3dEf"):  # ours, and the file that safetensors writes into
+        (half / name).write_bytes(b"half")
+    (tmp_path / "step-000000030.safetensors").write_bytes(b"killed before its JSON file was there")
     store.sweep()
     assert sorted(tmp_path.iterdir()) == whole
     assert store.latest().step == 20
