@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from aninfonce.models.backbones import Backbone, make_backbone
 from aninfonce.models.convnet import SmallConvNet
+from aninfonce.models.coverage import check_coverage
 from aninfonce.models.heads import ContrastiveModel, Projector
 from aninfonce.models.pretrained import load_pretrained
 from aninfonce.models.vae import VAE
 
-__all__ = ["VAE", "Backbone", "ContrastiveModel", "Projector", "SmallConvNet", "load_pretrained", "make_backbone"]
+__all__ = [
+    "VAE",
+    "Backbone",
+    "ContrastiveModel",
+    "Projector",
+    "SmallConvNet",
+    "check_coverage",
+    "load_pretrained",
+    "make_backbone",
+]
