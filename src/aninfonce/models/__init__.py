@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aninfonce.models.backbones import Backbone, check_backbone, make_backbone
 from aninfonce.models.convnet import SmallConvNet
+from aninfonce.models.coverage import check_coverage
 from aninfonce.models.heads import ContrastiveModel, Projector
 from aninfonce.models.pretrained import load_pretrained
 from aninfonce.models.vae import VAE
@@ -15,6 +16,7 @@ __all__ = [
     "Projector",
     "SmallConvNet",
     "check_backbone",
+    "check_coverage",
     "load_pretrained",
     "make_backbone",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from aninfonce._checks import nearest_name
 from aninfonce._extras import require
 from aninfonce.models.convnet import SmallConvNet
+from aninfonce.models.coverage import nearest_sizes, trial_features, unseen_pixels
 
 __all__ = ["Backbone", "check_backbone", "make_backbone"]
 
@@ -58,8 +61,8 @@ def make_backbone(name: str = "small", *, channels: int, image_size: int) -> Sma
         A module with `.feature_dim`, from images (batch, channels, image_size, image_size) to (batch, feature_dim).
 
     Raises:
-        ValueError: if the name is unknown (the message has the nearest known one), or the network cannot take such
-            images.
+        ValueError: if the name is unknown (the message has the nearest known one), or the network cannot take images
+            of such a size or would not see all of their pixels (the message has the nearest sizes).
         MissingExtraError: if torchvision or timm is not installed.
 
     References:
@@ -75,8 +78,11 @@ def make_backbone(name: str = "small", *, channels: int, image_size: int) -> Sma
     library, rest = check_backbone(name)
     if library == "small":
         return SmallConvNet(channels, int(rest)) if rest else SmallConvNet(channels)
-    network, head = (_timm if library == "timm" else _torchvision)(rest, channels, image_size)
-    return Backbone(network, _feature_dim(name, network, channels, image_size), head)
+    build = functools.partial(_timm if library == "timm" else _torchvision, rest, channels)
+    try:
+        return _built(build, name, channels, image_size)
+    except _SizeError as error:
+        raise ValueError(f"{error}{_advice(build, name, channels, image_size)}") from error
 
 
 def check_backbone(name: str) -> tuple[str, str]:
@@ -168,17 +174,51 @@ def _set_input_channels(network: nn.Module, channels: int) -> None:
     _replace(network, path, replacement)
 
 
-@torch.no_grad()
-def _feature_dim(name: str, network: nn.Module, channels: int, image_size: int) -> int:
-    """The dimension of the features, by a trial on one empty image, which also shows whether the image is too small."""
-    training = network.training
-    network.eval()  # one image has no batch statistics, and must not enter the running ones
+class _SizeError(ValueError):
+    """A network that is not for images of such a size."""
+
+
+def _built(build: Callable[[int], tuple[nn.Module, list[str]]], name: str, channels: int, image_size: int) -> Backbone:
+    """The network for images of that size, tried on some.
+
+    Raises:
+        _SizeError: if it cannot take them, or does not see all of them.
+    """
+    shape = f"{channels}×{image_size}×{image_size}"
     try:
-        features = network(torch.zeros(1, channels, image_size, image_size))
-    except (RuntimeError, ValueError, AssertionError) as error:
-        raise ValueError(f"{name} cannot take images of {channels}×{image_size}×{image_size}: {error}") from error
-    finally:
-        network.train(training)
+        network, head = build(image_size)
+    except (AssertionError, ZeroDivisionError, IndexError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "negative dimension" not in str(error):
+            raise  # too large for the memory, perhaps
+        raise _SizeError(f"{name} cannot be built for images of {shape}: {error}") from error
+    try:
+        features = trial_features(network, channels, image_size, image_size)
+    except (RuntimeError, ValueError, AssertionError, ZeroDivisionError) as error:
+        raise _SizeError(f"{name} cannot take images of {shape}: {error}") from error
     if not isinstance(features, Tensor) or features.ndim != 2:
         raise ValueError(f"{name} does not return features of shape (batch, dim); choose another backbone")
-    return features.shape[1]
+    if unseen := unseen_pixels(features, image_size, image_size):
+        raise _SizeError(
+            f"{name} would not see all of images of {shape}: it drops what its patches or strides leave over, for "
+            f"example the pixel in row {unseen[0][0]} and column {unseen[0][1]}"
+        )
+    return Backbone(network, features.shape[1], head)
+
+
+def _advice(build: Callable[[int], tuple[nn.Module, list[str]]], name: str, channels: int, image_size: int) -> str:
+    """The sizes near that one for which the network is."""
+
+    def works(size: int) -> bool:
+        try:  # first without weights and pixels: many sizes are refused for their shapes alone
+            with torch.device("meta"), suppress(NotImplementedError):  # what needs numbers is tried with them below
+                build(size)[0].eval()(torch.zeros(1, channels, size, size))
+        except (RuntimeError, ValueError, AssertionError, ZeroDivisionError, IndexError):
+            return False
+        try:
+            _built(build, name, channels, size)
+        except _SizeError:
+            return False
+        return True
+
+    sizes = [str(size) for size in nearest_sizes(works, image_size) if size is not None]
+    return f"; the nearest --image-size that it takes whole: {' or '.join(sizes)}" if sizes else ""

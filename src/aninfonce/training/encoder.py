@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from aninfonce._checks import check_device, nearest_name
 from aninfonce._runs import read_json, write_json
+from aninfonce.models import check_coverage
 from aninfonce.training.checkpoint import load_weights, save_weights
 from aninfonce.training.checksums import checksum, digest
 from aninfonce.training.config import TrainConfig
@@ -43,6 +44,7 @@ class Encoder(nn.Module):
         self.image_size = image_size
         self.feature_dim: int = task.model.backbone.feature_dim  # type: ignore[assignment, union-attr]
         self.embedding_dim = config.projector_dim if config.projector_layers else self.feature_dim
+        self._sizes = {(image_size, image_size)}
         self.eval()
 
     def forward(self, images: Tensor, layer: str = "backbone") -> Tensor:
@@ -58,13 +60,23 @@ class Encoder(nn.Module):
         Raises:
             TypeError: if the images are neither uint8 nor of floating-point numbers.
             ValueError: if the images have another shape or range, or the layer is unknown. An alpha channel has to be
-                composed onto a background first, as `aninfonce.data.load_images` does.
+                composed onto a background first, as `aninfonce.data.load_images` does. Images of another size than
+                the run's are an error where the network would not see all of their pixels.
         """
         nearest_name("layer", layer, LAYERS)
         _check_images(images, self.channels)
+        self._check_size(images.shape[2], images.shape[3])
         features, projection = self.task.model(images if images.is_floating_point() else images.float() / 255)
         found: Tensor = features if layer == "backbone" else F.normalize(projection, dim=1)
         return found
+
+    def _check_size(self, height: int, width: int) -> None:
+        """Check, once for each size, that no pixel is lost; the run's own size was checked when it was built."""
+        if (height, width) in self._sizes or torch.compiler.is_compiling():
+            return
+        backbone: Any = self.task.model.backbone
+        check_coverage(backbone, f"the backbone {self.config.backbone}", self.channels, height, width)
+        self._sizes.add((height, width))
 
 
 def _check_images(images: Tensor, channels: int) -> None:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from aninfonce.data import Augmentation, Images
+from aninfonce.models import check_coverage
+from aninfonce.training.agreement import agree, check_images, check_settings
 from aninfonce.training.batches import Batch, epoch_batches, views_of_pieces
 from aninfonce.training.checkpoint import restore, state_of, weights_of
 from aninfonce.training.config import TrainConfig
@@ -40,7 +42,12 @@ CHECKPOINTS = "checkpoints"
 def make_task(config: TrainConfig, images: Images) -> ContrastiveTask:
     """Network and objective of a run, with weights drawn from its seed; the images give mean and deviation."""
     mean, deviation = channel_statistics(images, generator_at(config.seed, "mean and deviation", 0))
-    return build_task(config, images.shape[1], min(images.shape[2:]), mean, deviation)
+    channels, height, width = images.shape[1:]
+    task = build_task(config, channels, min(height, width), mean, deviation)
+    if height != width:  # square ones were tried when the backbone was built
+        backbone: Any = task.model.backbone
+        check_coverage(backbone, f"the backbone {config.backbone}", channels, height, width)
+    return task
 
 
 @dataclass
@@ -96,8 +103,9 @@ def fit(
         epoch.
 
     Raises:
-        ValueError: if there are fewer images than one batch holds, no two of a batch can be read, or all checkpoints
-            are damaged or belong to another network.
+        ValueError: if the processes' images or settings differ, there are fewer images than one batch holds, no two of
+            a batch can be read, the backbone would not see the whole of them, or all checkpoints are damaged or belong
+            to another network.
         FloatingPointError: if the loss or, when a checkpoint is due, a weight is no longer finite; the checkpoint
             before stays.
         PreemptedError: if `stop` said so, in any process; a checkpoint of that step is written.
@@ -111,9 +119,12 @@ def fit(
     fabric = processes.fabric
     store, progress = CheckpointStore(folder / CHECKPOINTS), _Progress()
     processes.first(store.sweep)
-    found = store.latest()
+    check_settings(processes, config)
+    check_images(processes, images)
+    found = processes.together(store.latest)
+    agree(processes, {"step of the newest checkpoint": "none" if found is None else str(found.step)})
     start = config if found is None else replace(config, pretrained=None)  # whose weights are in the checkpoint
-    task = make_task(start, images)
+    task = processes.together(lambda: make_task(start, images))
     if processes.world > 1 and config.sync_batch_norm:
         synchronize_batch_norm(task, processes.device)
     wrapped = fabric.setup_module(task)

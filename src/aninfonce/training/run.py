@@ -13,6 +13,7 @@ from torch import Tensor
 
 from aninfonce._runs import write_results
 from aninfonce.data import NO_LABEL, Augmentation, ImageDataset, load_images, summary_of
+from aninfonce.training.agreement import check_dataset, check_settings
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.encoder import save_model
 from aninfonce.training.loop import fit
@@ -101,15 +102,18 @@ def train(
         The result; in other processes than the first one without metrics, since they read nothing out.
 
     Raises:
-        ValueError: if the data cannot be had, or the training fails (see `fit` also for the other errors). A readout
-            that cannot be made is no error: see `TrainResult.not_measured`.
+        ValueError: if the data cannot be had, the processes' data or settings differ, or the training fails (see `fit`,
+            also for the other errors). A readout that cannot be made is no error: see `TrainResult.not_measured`.
         MissingExtraError: if a package of an extra is missing.
     """
     started, cpu_started = time.perf_counter(), time.process_time()
     processes = Processes(config) if processes is None else processes
+    check_settings(processes, config)
     # One after the other: the first may have to download what the others then find.
     with breaking_off(stop, "stopped while the data were loaded"):
-        dataset = processes.first(lambda: _load(config)) or _load(config)
+        loaded = processes.first(lambda: _load(config))
+        dataset = processes.together(lambda: _load(config) if loaded is None else loaded)
+    check_dataset(processes, dataset)
     if on_data is not None:
         on_data(dataset)
     fitting, scoring = splits(config, dataset)
