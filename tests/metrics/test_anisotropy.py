@@ -218,8 +218,8 @@ class TestStandardErrors:
 
     def test_easy_anchors_leave_few_degrees_of_freedom(self):
         plain, easy = (metrics.anisotropy(*pairs(900, lam), negatives=4) for lam in ([2.0, 1.0], [60.0, 40.0]))
-        assert (plain.dof > 150).all()  # of 180 groups
-        assert (easy.dof < 100).all()
+        assert (plain.dof > 100).all()  # of 180 groups
+        assert (easy.dof < 70).all()
 
     def test_blocks_of_groups_do_not_matter(self, monkeypatch):
         choices = dealt(*pairs(300, SPREAD), negatives=4)
@@ -313,13 +313,17 @@ class TestSpecification:
 
 
 class TestNearZero:
-    def test_an_entry_far_below_its_standard_error(self):
-        result = metrics.anisotropy(*pairs(1000, [10.0, 10.0, 10.0, 0.05], 17), negatives=16)
-        assert 0 < result.concentration[3] < 0.1 * result.standard_error[3]
-        assert 1 < result.ratio.low < 200 < result.ratio.estimate
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_an_entry_far_below_its_standard_error(self, dtype):
+        generator = torch.Generator().manual_seed(17)
+        u = HypersphericalUniform(4, dtype=dtype).sample((1000,), generator=generator)
+        v = AnisotropicSpherical(u, torch.tensor([10, 10, 10, 0.05], dtype=dtype)).sample(generator=generator)
+        result = metrics.anisotropy(u, v, negatives=16)
+        assert 0 < result.concentration[3] < 1.5 * result.standard_error[3]
+        assert 1 < result.ratio.low < 200
         assert (result.ratio.high, result.ratio.reason) == (math.inf, "entry 3 of Λ may be zero")
-        assert result.participation.low < 3.01 < result.participation.high < 3.3
-        assert result.effective_dimensions.low < 3.03 < result.effective_dimensions.high < 3.4
+        assert 2.9 < result.participation.low < 3.01 < result.participation.high < 3.2
+        assert 2.9 < result.effective_dimensions.low < 3.03 < result.effective_dimensions.high < 3.2
 
     @pytest.mark.parametrize("smallest", [1e-300, 1e-9, -1e-9])
     def test_whatever_the_smallest_entry_is(self, smallest):
@@ -327,6 +331,13 @@ class TestNearZero:
         for one, top in zip(found, (math.inf, 3, 3), strict=True):
             assert 1 <= one.low < one.estimate <= one.high <= top
         assert found[0].high == math.inf
+
+    def test_entries_near_zero_bound_the_curves(self):
+        # At an entry of zero the entropy has an infinite slope, which a correlated error must not lead up.
+        covariance = np.diag([0.5, 0.5, 0.3, 0.005]) + 0.01
+        lam = np.array([9.6, 10.0, 9.8, 0.03])
+        for one in summaries(lam, covariance, np.full(4, 50.0), 1000, 0.95, 0)[1:]:
+            assert 2.9 < one.low < one.estimate < one.high < 3.2
 
     def test_no_entry_above_zero(self):
         (u, _), (v, _) = pairs(600, SPREAD), pairs(600, SPREAD, 1)

@@ -33,7 +33,7 @@ from aninfonce._typing import Float, FloatArray
 __all__ = ["EFFECTIVE_DIMENSIONS", "PARTICIPATION", "Summary", "limits"]
 
 _STEP = 0.25  # standard errors along the curve
-_FURTHEST = 6.0  # standard errors from Λ̂
+_FURTHEST = 12.0  # standard errors from Λ̂; where entries are zero, their noise blurs a summary for long
 _SMALLEST_STEP = 1e-3
 _MOST_STEPS = 80  # in each direction
 
@@ -131,8 +131,9 @@ def _follow(summary: Summary, here: _Point, covariance: Float[FloatArray, "dim d
     while abs(here.place) < _FURTHEST and len(found) < _MOST_STEPS:
         at = here.concentration
         gradient = sign * summary.gradient(np.maximum(at, 1e-9 * at.max()))
-        gradient[(at <= 0) & (gradient < 0)] = 0.0
-        direction = covariance @ gradient
+        held = (at <= 0) & (gradient < 0)
+        gradient[held] = 0.0
+        direction = np.where(held, 0.0, covariance @ gradient)
         slope = float(gradient @ direction)
         if slope <= 0:
             break
