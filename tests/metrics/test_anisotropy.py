@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import binom, chi2, ortho_group
+from scipy.stats import t as student
 
 from aninfonce import metrics
 from aninfonce.distributions import AnisotropicSpherical, HypersphericalUniform
-from aninfonce.metrics import _anisotropy, _posterior
+from aninfonce.metrics import _posterior
+from aninfonce.metrics._leave_out import jackknife
 from aninfonce.metrics._posterior import deal, evaluate, maximum_likelihood
+from aninfonce.metrics._summaries import summaries
 
 BIMODAL = [12.5] * 5 + [2.5] * 5
 SPREAD = [20.0, 10.0, 5.0]
@@ -44,6 +47,14 @@ def replicates(number, rows, concentration, **options):
 
 def dealt(u, v, negatives=4, negatives_from="anchors", seed=0):
     return deal(u, v, negatives=negatives, negatives_from=negatives_from, normalize=True, seed=seed)
+
+
+def interval_of(concentration, standard_error, **options):
+    """The three summaries of a Λ̂ with independent errors."""
+    lam = np.array(concentration)
+    covariance = np.diag(np.broadcast_to(standard_error, lam.shape) ** 2)
+    defaults = {"dof": np.full(len(lam), 1e6), "groups": 1000, "level": 0.95, "seed": 0}
+    return summaries(lam, covariance, **(defaults | options))
 
 
 def loop_loss(choices, concentration):
@@ -130,6 +141,7 @@ class TestEstimate:
         assert (np.abs(result.concentration - [-2, 3, 3]) < 3.5 * result.standard_error).all()
         for summary in (result.ratio, result.participation, result.effective_dimensions):
             assert np.isnan([summary.estimate, summary.low, summary.high]).all()
+            assert summary.reason.startswith("entry 0 of Λ is below zero: -")
 
     def test_scales_of_the_dimensions(self):
         u, v = pairs(1000, SPREAD)
@@ -153,7 +165,9 @@ class TestEstimate:
         assert result.loss < result.chance_loss
         assert 1 < result.effective_candidates < 10
         np.testing.assert_allclose(result.standard_error**2, np.diag(result.covariance))
-        np.testing.assert_allclose(result.high - result.low, 2 * 1.6448536 * result.standard_error)
+        np.testing.assert_allclose(result.high - result.low, 2 * student.ppf(0.95, result.dof) * result.standard_error)
+        assert (result.dof > 40).all()
+        assert (result.dof < 100).all()
         lam, share = result.concentration, result.concentration / result.concentration.sum()
         assert result.ratio.estimate == pytest.approx(lam.max() / lam.min())
         assert result.participation.estimate == pytest.approx(1 / (share**2).sum())
@@ -183,6 +197,59 @@ class TestStandardErrors:
             intervals = [getattr(r, summary) for r in results]
             covered = sum(i.low <= value * (1 + 1e-9) and value * (1 - 1e-9) <= i.high for i in intervals)
             assert covered >= binom.ppf(0.001, 25, 0.95), summary
+
+    def test_leaving_out_a_group_is_a_fit_without_it(self):
+        choices = dealt(*pairs(400, SPREAD), negatives=9)
+        fit = maximum_likelihood(choices)
+        found = jackknife(choices, fit)
+        for group in (0, 7, 39):
+            refitted = maximum_likelihood(choices.only(np.flatnonzero(choices.anchors // 10 != group)))
+            moved = refitted.concentration - fit.concentration
+            np.testing.assert_allclose(found.influence[group], moved, atol=0.1 * np.abs(moved).max())
+
+    def test_the_jackknife_is_the_sandwich_in_large_samples_and_wider_in_small_ones(self):
+        for rows, low, high in ((20_000, 1.0, 1.01), (300, 1.02, 2.0)):
+            choices = dealt(*pairs(rows, SPREAD), negatives=4)
+            fit = maximum_likelihood(choices)
+            influence = np.linalg.solve(fit.hessian, fit.group_scores.T) / rows
+            wider = np.diag(jackknife(choices, fit).covariance) / (influence**2).sum(axis=1)
+            assert (low - 1e-3 < wider).all()
+            assert (wider < high).all()
+
+    def test_easy_anchors_leave_few_degrees_of_freedom(self):
+        plain, easy = (metrics.anisotropy(*pairs(900, lam), negatives=4) for lam in ([2.0, 1.0], [60.0, 40.0]))
+        assert (plain.dof > 100).all()  # of 180 groups
+        assert (easy.dof < 70).all()
+
+    def test_blocks_of_groups_do_not_matter(self, monkeypatch):
+        choices = dealt(*pairs(300, SPREAD), negatives=4)
+        fit = maximum_likelihood(choices)
+        whole = jackknife(choices, fit)
+        monkeypatch.setattr(_posterior, "_CHUNK", 63)  # seven groups at a time
+        for part, expected in zip(jackknife(choices, fit), whole, strict=True):
+            np.testing.assert_allclose(part, expected, rtol=1e-9)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("concentration", "rows", "negatives"),
+        [([100.0, 50.0, 10.0], 540, 16), ([3.0, 1.0], 100, 2), ([10.0, 10.0, 10.0, 0.05], 1000, 16)],
+    )
+    def test_coverage_in_small_samples(self, concentration, rows, negatives):
+        number = 400
+        results = replicates(number, rows, concentration, negatives=negatives)
+        share = np.array(concentration) / sum(concentration)
+        truth = {
+            "ratio": max(concentration) / min(concentration),
+            "participation": 1 / (share**2).sum(),
+            "effective_dimensions": math.exp(-(share * np.log(share)).sum()),
+        }
+        for summary, value in truth.items():
+            intervals = [getattr(r, summary) for r in results if not math.isnan(getattr(r, summary).low)]
+            assert len(intervals) > 0.95 * number, summary
+            covered = sum(i.low <= value <= i.high for i in intervals)
+            assert covered >= binom.ppf(0.001, len(intervals), 0.94), summary
+        covered = sum((r.low <= concentration) & (concentration <= r.high) for r in results)
+        assert covered.min() >= binom.ppf(0.001, number, 0.93)
 
     @pytest.mark.slow
     @pytest.mark.parametrize(
@@ -245,7 +312,56 @@ class TestSpecification:
         assert result.information_matrix.dof == (20,)
 
 
+class TestNearZero:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_an_entry_far_below_its_standard_error(self, dtype):
+        generator = torch.Generator().manual_seed(17)
+        u = HypersphericalUniform(4, dtype=dtype).sample((1000,), generator=generator)
+        v = AnisotropicSpherical(u, torch.tensor([10, 10, 10, 0.05], dtype=dtype)).sample(generator=generator)
+        result = metrics.anisotropy(u, v, negatives=16)
+        assert 0 < result.concentration[3] < 1.5 * result.standard_error[3]
+        assert 1 < result.ratio.low < 200
+        assert (result.ratio.high, result.ratio.reason) == (math.inf, "entry 3 of Λ may be zero")
+        assert 2.9 < result.participation.low < 3.01 < result.participation.high < 3.2
+        assert 2.9 < result.effective_dimensions.low < 3.03 < result.effective_dimensions.high < 3.2
+
+    @pytest.mark.parametrize("smallest", [1e-300, 1e-9, -1e-9])
+    def test_whatever_the_smallest_entry_is(self, smallest):
+        found = interval_of([10.0, 9.0, smallest], 0.5)
+        for one, top in zip(found, (math.inf, 3, 3), strict=True):
+            assert 1 <= one.low < one.estimate <= one.high <= top
+        assert found[0].high == math.inf
+
+    def test_entries_near_zero_bound_the_curves(self):
+        # At an entry of zero the entropy has an infinite slope, which a correlated error must not lead up.
+        covariance = np.diag([0.5, 0.5, 0.3, 0.005]) + 0.01
+        lam = np.array([9.6, 10.0, 9.8, 0.03])
+        for one in summaries(lam, covariance, np.full(4, 50.0), 1000, 0.95, 0)[1:]:
+            assert 2.9 < one.low < one.estimate < one.high < 3.2
+
+    def test_no_entry_above_zero(self):
+        (u, _), (v, _) = pairs(600, SPREAD), pairs(600, SPREAD, 1)
+        result = metrics.anisotropy(u, v)
+        assert result.ratio.reason.startswith("no entry of Λ is above zero beyond its error")
+        assert math.isnan(result.participation.high)
+
+    def test_fewer_groups_than_dimensions(self):
+        result = metrics.anisotropy(*pairs(600, [10.0] * 40), negatives=16)
+        assert math.isnan(result.participation.estimate)
+        assert result.participation.reason.startswith("35 groups of rows do not tell how the errors of 40 entries")
+        assert np.isfinite(result.standard_error).all()
+
+
 class TestNotIdentified:
+    def test_a_dimension_that_varies_in_one_group_only(self):
+        rng = np.random.default_rng(0)
+        u, v = rng.normal(size=(2, 300, 3))
+        inside = dealt(u, v).order[:5]
+        outside = np.setdiff1d(np.arange(300), inside)
+        u[outside, 2] = v[outside, 2] = 0.0
+        with pytest.raises(ValueError, match="one of 60 groups of 5 rows alone determines some of it"):
+            metrics.anisotropy(u, v, normalize=False, negatives=4)
+
     def test_positives_found_without_an_error(self):
         u, v = pairs(600, [500.0] * 3)
         with pytest.raises(
@@ -307,13 +423,26 @@ class TestArguments:
         with pytest.raises(TypeError, match="u must"):
             metrics.anisotropy(u * 1j, v)
 
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_entries_that_are_not_finite(self, value):
+        u, v = pairs(300, SPREAD)
+        v[7, 1] = value
+        with pytest.raises(ValueError, match="v must be finite, got 1 NaN or infinite entries, the first in row 7"):
+            metrics.anisotropy(u, v)
+
+    def test_single_precision(self):
+        u, v = pairs(600, SPREAD)
+        whole, single = (metrics.anisotropy(u.astype(kind), v.astype(kind)) for kind in (np.float64, np.float32))
+        np.testing.assert_allclose(single.concentration, whole.concentration, rtol=1e-4)
+        np.testing.assert_allclose(single.standard_error, whole.standard_error, rtol=1e-4)
+        assert single.participation.high == pytest.approx(whole.participation.high, rel=1e-3)
+
+    def test_every_pair_twice(self):
+        u, v = (np.concatenate([x, x]) for x in pairs(300, SPREAD))
+        result = metrics.anisotropy(u, v)
+        assert np.isfinite(result.standard_error).all()
+        assert result.participation.low <= result.participation.estimate <= result.participation.high
+
     def test_default_number_of_negatives(self):
         assert metrics.anisotropy(*pairs(2000, SPREAD)).negatives == 16
         assert metrics.anisotropy(*pairs(300, SPREAD)).negatives == 9
-
-
-def test_intervals_of_a_spread_that_is_known_exactly():
-    lam = np.array([8.0, 4.0, 2.0])
-    for summary in _anisotropy._summaries(lam, 1e-10 * np.eye(3), 0.95, 0):
-        assert summary.low == pytest.approx(summary.estimate, rel=1e-4)
-        assert summary.high == pytest.approx(summary.estimate, rel=1e-4)

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
-from aninfonce import report, verification
+from aninfonce import metrics, report, verification
 from aninfonce.cli import run
 from aninfonce.distributions import AnisotropicSpherical, ApproximateAnisotropicSpherical
-from aninfonce.verification import COMPARISONS, FAMILY_WISE, LEVEL, STATEMENTS
+from aninfonce.metrics import _anisotropy
+from aninfonce.verification import COMPARISONS, FAMILY_WISE, LEVEL, STATEMENTS, estimator
 from aninfonce.verification import _run as runner
-from aninfonce.verification._check import Statement, above, below, equal, quiet, rings
+from aninfonce.verification._check import Statement, above, below, equal, quiet, rings, seldom
 from aninfonce.verification._oracle import Draws, concentrations, fit, objective
 
 FAST = ["density", "normalizer", "acceptance", "dimension", "other-marginals"]
@@ -105,6 +106,21 @@ class TestVerdict:
         assert not quiet("test", [0.005] * 10).holds
         assert quiet("test", [0.005] + [0.5] * 19).holds
 
+    def test_counts(self):
+        assert not seldom("x", 14, 60, 0.05).holds
+        assert seldom("x", 3, 60, 0.05).holds
+        assert seldom("x", 0, 60, 0.05).holds
+        assert seldom("x", 20, 400, 0.05).holds
+        assert not seldom("x", 0, 0, 0.05).holds  # no trial is no evidence
+
+    def test_the_trials_of_the_coverage_check_are_enough(self):
+        """14 of 60 is seen nearly always, and an interval that is right nearly never takes the blame."""
+        n = estimator.INTERVALS
+        passing = [count for count in range(n) if seldom("x", count, n, estimator.MISSES).holds]
+        assert passing == list(range(len(passing)))
+        assert binom.cdf(passing[-1], n, 14 / 60) < 1e-4
+        assert binom.sf(passing[-1], n, 0.05) < 1e-5
+
     def test_refusals(self):
         with pytest.raises(ValueError, match=r"one length, got \[1, 2\]"):
             equal("x", 1.0, [1.0, 2.0])
@@ -192,6 +208,24 @@ class TestWrongPhysicsIsSeen:
     def test_a_density_without_the_normaliser(self, monkeypatch):
         monkeypatch.setattr(AnisotropicSpherical, "log_prob", AnisotropicSpherical.unnormalized_log_prob)
         assert fails("density", Draws)
+
+    @pytest.mark.parametrize(("factor", "scale"), [(2.0, 0.25), pytest.param(1.3, 1.0, marks=pytest.mark.slow)])
+    def test_standard_errors_that_are_too_small(self, monkeypatch, factor, scale):
+        right = _anisotropy.jackknife
+
+        def shrunken(choices, fit):
+            found = right(choices, fit)
+            return found._replace(covariance=found.covariance / factor**2)
+
+        monkeypatch.setattr(_anisotropy, "jackknife", shrunken)
+        assert fails("coverage", Draws, scale)
+
+    def test_an_interval_that_is_never_defined(self, monkeypatch):
+        nothing = metrics.Interval(math.nan, math.nan, math.nan, "none")
+        monkeypatch.setattr(_anisotropy, "summaries", lambda *arguments: (nothing, nothing, nothing))
+        monkeypatch.setattr(estimator, "COVERED", estimator.COVERED[1:])
+        monkeypatch.setattr(estimator, "FEWEST_INTERVALS", 5)
+        assert fails("coverage", Draws, 0.01)
 
     def test_a_fit_without_a_solution_is_a_failure_and_not_the_end(self, monkeypatch):
         def hopeless(draws):

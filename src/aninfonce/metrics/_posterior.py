@@ -25,7 +25,16 @@ from aninfonce._checks import nearest_name
 from aninfonce._typing import ArrayLike, Float, FloatArray, Int
 from aninfonce.metrics._arrays import as_points, same_shape
 
-__all__ = ["Choices", "Evaluation", "Posterior", "deal", "evaluate", "maximum_likelihood", "posteriors"]
+__all__ = [
+    "Choices",
+    "Evaluation",
+    "Posterior",
+    "deal",
+    "evaluate",
+    "group_hessians",
+    "maximum_likelihood",
+    "posteriors",
+]
 
 _NEGATIVES = 16  # an anchor, unless told otherwise
 _GROUPS = 30  # at least, since the standard errors are taken from the spread between groups
@@ -162,6 +171,25 @@ def evaluate(choices: Choices, concentration: Float[FloatArray, " dim"]) -> Eval
         hit_at_1=hits / count,
         effective_candidates=effective / count,
     )
+
+
+def group_hessians(
+    choices: Choices, concentration: Float[FloatArray, " dim"]
+) -> Iterator[tuple[slice, Float[FloatArray, "groups dim dim"]]]:
+    """The Hessian summed over the anchors of each group, as many groups at a time as fit into memory."""
+    dim = len(concentration)
+    step = max(1, _CHUNK // dim**2)
+    of_anchor = choices.anchors // choices.size
+    for start in range(0, choices.groups, step):
+        block = slice(start, min(start + step, choices.groups))
+        hessians = np.zeros((block.stop - start, dim, dim))
+        inside = choices.only(choices.anchors[(of_anchor >= start) & (of_anchor < block.stop)])
+        for groups, _, difference, _, probability in posteriors(inside, concentration, dim * dim // choices.size):
+            squares = difference**2
+            squares -= probability[:, None] @ squares
+            squares *= np.sqrt(probability)[..., None]
+            np.add.at(hessians, groups - start, squares.transpose(0, 2, 1) @ squares)
+        yield block, hessians
 
 
 def maximum_likelihood(choices: Choices) -> Evaluation:

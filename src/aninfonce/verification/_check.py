@@ -29,6 +29,7 @@ __all__ = [
     "equal",
     "quiet",
     "rings",
+    "seldom",
 ]
 
 FAMILY_WISE = 1e-3  # probability that a run in which every statement is true reports a failure
@@ -166,6 +167,16 @@ def quiet(what: str, p_values: Numbers) -> Measurement:
 def rings(what: str, p_values: Numbers) -> Measurement:
     """A test rejects, at the level of this run: its p-value, or that of how many of several are below 5 %."""
     return below(f"p-value: {what}", _together(p_values), LEVEL)
+
+
+def seldom(what: str, count: int, trials: int, probability: float) -> Measurement:
+    """Something happens with a probability of at most so much: the p-value of its count, P(Binomial ≥ count).
+
+    Few trials cannot tell: take enough that the smallest fault of interest lies beyond the quantile at `LEVEL`.
+    No trials at all say nothing, which fails.
+    """
+    p_value = float(binom.sf(count - 1, trials, probability)) if trials else math.nan
+    return above(f"p-value: {count} of {trials} {what}", p_value, LEVEL)
 
 
 def _together(p_values: Numbers) -> float:
