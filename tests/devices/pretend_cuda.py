@@ -18,14 +18,14 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-CUDA = torch.device("cuda", 0)
+CUDA, MPS = torch.device("cuda", 0), torch.device("mps", 0)
 _Generator = torch.Generator
 
 
 @contextmanager
-def pretend_cuda() -> Iterator[Labels]:
-    """Within it device="cuda" may be asked for everywhere; gives the labels."""
-    labels = Labels()
+def pretend_cuda(card: torch.device = CUDA) -> Iterator[Labels]:
+    """Within it device="cuda" may be asked for everywhere, or "mps", which knows no float64; gives the labels."""
+    labels = Labels(card)
     asked = _Asked(labels)
 
     class GeneratorType(type(_Generator)):
@@ -108,6 +108,8 @@ class _Check(TorchDispatchMode):
             made = func(*args, **kwargs)
             for x in tree_leaves(made):
                 # `set_` makes no storage: it hands over one that has its label.
+                if isinstance(x, Tensor) and home == MPS and x.dtype == torch.float64:
+                    raise TypeError(f"Cannot convert a MPS Tensor to float64 dtype (in {name})")
                 if isinstance(x, Tensor) and x.untyped_storage()._cdata not in known and name != "aten::set_":
                     self.labels.put(x, home)
             return made
@@ -139,10 +141,12 @@ class _Translate(TorchFunctionMode):
 
 def _device(device: torch.device | str | int) -> torch.device:
     device = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
-    return CUDA if device.type == "cuda" else device
+    return CPU if device.type == "cpu" else torch.device(device.type, 0)
 
 
 def _moved(labels: Labels, x: Tensor, device: torch.device, dtype: torch.dtype | None, copy: bool) -> Tensor:
+    if device == MPS and (x.dtype if dtype is None else dtype) == torch.float64:
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64")
     if labels.of(x) == device:
         return x.to(dtype=x.dtype if dtype is None else dtype, copy=copy)
     moved = x.to(dtype=x.dtype if dtype is None else dtype, copy=True)
@@ -224,7 +228,8 @@ def _pin(labels: Labels, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
 _Answer = Callable[[Labels, Any, tuple[Any, ...], dict[str, Any]], Any]
 _SPECIAL: list[tuple[Any, _Answer]] = [
     (Tensor.device.__get__, lambda labels, func, args, kwargs: labels.of(args[0])),
-    (Tensor.is_cuda.__get__, lambda labels, func, args, kwargs: labels.of(args[0]) != CPU),
+    (Tensor.is_cuda.__get__, lambda labels, func, args, kwargs: labels.of(args[0]) == CUDA),
+    (Tensor.is_mps.__get__, lambda labels, func, args, kwargs: labels.of(args[0]) == MPS),
     (Tensor.is_cpu.__get__, lambda labels, func, args, kwargs: labels.of(args[0]) == CPU),
     (Tensor.get_device, lambda labels, func, args, kwargs: -1 if labels.of(args[0]) == CPU else 0),
     (Tensor.grad.__set__, _set_gradient),

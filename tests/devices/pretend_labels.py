@@ -25,10 +25,12 @@ class Labels:
     """Where storages and generators are said to live; what has no label is on the CPU.
 
     Attributes:
+        card: the device that is not there.
         operators: how many operators have run on the card, so that a test can see that any have.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, card: torch.device) -> None:
+        self.card = card
         self.operators = 0
         self._storages: dict[int, tuple[StorageWeakRef, torch.device]] = {}
         self._generators: dict[int, tuple[torch.Generator, torch.device]] = {}

@@ -15,17 +15,17 @@ from aninfonce.training import processes
 
 class _Card(CPUAccelerator):
     def setup_device(self, device: torch.device) -> None:
-        assert device.type == "cuda"
+        assert device.type != "cpu"
 
 
-def on_the_card(monkeypatch: Any) -> None:
-    """From now on the training's processes take --device cuda for a card that is there."""
+def on_the_card(monkeypatch: Any, card: torch.device = CUDA) -> None:
+    """From now on the training's processes find this card, by its name or by --device auto."""
 
     class PretendFabric:
         @staticmethod
         def Fabric(accelerator: str, **settings: Any) -> Fabric:  # noqa: N802 (Lightning's name)
-            assert accelerator == "cuda"
-            settings["strategy"] = SingleDeviceStrategy(device=CUDA, accelerator=_Card())
+            assert accelerator in (card.type, "auto")
+            settings["strategy"] = SingleDeviceStrategy(device=card, accelerator=_Card())
             return Fabric(**settings)
 
     monkeypatch.setattr(processes, "require", lambda *_: PretendFabric)

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from pretend_cuda import CUDA, pretend_cuda
+from pretend_cuda import CUDA, MPS, pretend_cuda
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -117,3 +117,14 @@ def test_generators_say_where_they_are():
     assert isinstance(torch.Generator("cuda"), torch.Generator)
     one, other = (torch.rand(3, generator=torch.Generator("cuda").manual_seed(1), device="cuda") for _ in range(2))
     assert torch.equal(one, other)
+
+
+def test_an_mps_card_knows_no_double_precision():
+    with pretend_cuda(MPS):
+        x = torch.ones(3, device="mps")
+        assert (x + 1).device == MPS
+        for fault in (x.double, lambda: torch.zeros(3, dtype=torch.float64, device="mps"), lambda: x.to(torch.float64)):
+            with pytest.raises(TypeError, match="float64"):
+                fault()
+        with pytest.raises(TypeError, match="float64"):
+            torch.ones(3, dtype=torch.float64).to("mps")

@@ -3,12 +3,16 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from pretend_cuda import CUDA, pretend_cuda
+from PIL import Image
+from pretend_cuda import CUDA, MPS, pretend_cuda
 from pretend_training import on_the_card
 from small_tasks import small_tasks
 
+from aninfonce.cli import run
+from aninfonce.data import StoredImages, load_images, read_batches
 from aninfonce.experiments import Place
 from aninfonce.training import TrainConfig, train
 
@@ -75,3 +79,35 @@ def test_experiments_on_images_stay_on_their_device(task, tmp_path):
     with pretend_cuda() as labels:
         assert task.run(1000, Place("cuda", tmp_path)).metrics
     assert labels.operators > 1000
+
+
+def test_a_training_needs_no_double_precision_on_the_device(tmp_path, monkeypatch):
+    """Lightning's "auto" takes Apple's MPS where it is, which knows no float64."""
+    on_the_card(monkeypatch, MPS)
+    with pretend_cuda(MPS) as labels:
+        found = train(replace(SMALL, device="auto", ema=0.9, readout_every=1), tmp_path)
+    assert labels.operators > 1000
+    assert math.isfinite(found.metrics["loss"])
+
+
+def test_images_that_are_decoded_on_demand(tmp_path):
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        folder = tmp_path / "images" / label
+        folder.mkdir(parents=True)
+        for i in range(20):
+            Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+    images = load_images(f"files:{tmp_path / 'images'}", image_size=12).train.images
+    assert isinstance(images, StoredImages)
+    with pretend_cuda():
+        batches = list(read_batches(images, [torch.arange(4), torch.arange(4, 8)], CUDA))
+        assert [(len(places), batch.device) for places, batch in batches] == [(4, CUDA)] * 2
+
+
+def test_embedding_on_the_card(tmp_path):
+    with pretend_cuda() as labels:
+        train(SMALL, tmp_path)
+        before = labels.operators
+        assert run(["embed", str(tmp_path), str(tmp_path / "features.npz"), "--device", "cuda"]) == 0
+    assert labels.operators > before
+    assert np.isfinite(np.load(tmp_path / "features.npz")["test_backbone"]).all()
