@@ -17,7 +17,14 @@ from aninfonce._checks import nearest_name
 from aninfonce._typing import Float
 from aninfonce.objectives._gradient import Reference, written_out
 
-__all__ = ["LARGEST_EXPONENT", "NegativesFrom", "check_negatives_from", "pairwise_similarity", "plain_similarity", "similarity"]
+__all__ = [
+    "LARGEST_EXPONENT",
+    "NegativesFrom",
+    "check_negatives_from",
+    "pairwise_similarity",
+    "plain_similarity",
+    "similarity",
+]
 
 # e^-60 is 1e-26: plain sums of e^s down to there keep all digits of float32, whose smallest normal number is 1e-38.
 LARGEST_EXPONENT = 60.0

@@ -72,7 +72,9 @@ class AnInfoNCEEnsemble(Objective):
             raise ValueError(f"init must be a number or have shape ({dim},) or ({members}, {dim}), got {initial.shape}")
         rows = initial if initial.ndim == 2 else [initial] * members
         self.members = nn.ModuleList(AnInfoNCE(dim, row, normalize=normalize, **options) for row in rows)
-        exact = torch.ones(members, dtype=torch.float64, device="cpu") if weights is None else numbers("weights", weights)
+        exact = (
+            torch.ones(members, dtype=torch.float64, device="cpu") if weights is None else numbers("weights", weights)
+        )
         values = exact.to(torch.get_default_dtype())
         if values.shape != (members,):
             raise ValueError(f"weights must have shape ({members},), one for each member, got {tuple(values.shape)}")
