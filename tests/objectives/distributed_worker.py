@@ -110,6 +110,36 @@ def refusals(rank):
     return messages
 
 
+def second_derivatives(rank):
+    """What several processes say when their common loss is differentiated twice, transformed, or given forward."""
+    messages = {}
+    for name, negatives_from, explicit, options in [
+        ("in batch", "both", None, {}),
+        ("hardest", "both", None, {"hard_negatives": TopK(2)}),
+        ("explicit", "positives", torch.ones(4, DIM), {}),
+    ]:
+        loss = AnInfoNCE(DIM, negatives_from=negatives_from, **options)
+        u = (torch.eye(DIM) + 0.1 * rank).requires_grad_()
+        v = torch.eye(DIM) - 0.1
+        (gradient,) = torch.autograd.grad(loss(u, v, explicit), u, create_graph=True)
+        for way, inputs in [("embeddings", u), ("parameters", loss.raw_concentration)]:
+            try:
+                torch.autograd.grad(gradient.square().sum(), inputs, retain_graph=True)
+                messages[f"{name}, {way}"] = "no error"
+            except RuntimeError as error:
+                messages[f"{name}, {way}"] = str(error)
+    try:
+        torch.func.grad(AnInfoNCE(DIM))(torch.eye(DIM), torch.eye(DIM))
+        messages["transformed"] = "no error"
+    except RuntimeError as error:
+        messages["transformed"] = str(error)
+    loss = AnInfoNCE(DIM, gather=False)
+    u = torch.eye(DIM, requires_grad=True)
+    (gradient,) = torch.autograd.grad(loss(u, torch.eye(DIM) - 0.1), u, create_graph=True)
+    (second,) = torch.autograd.grad(gradient.square().sum(), u)
+    return messages, bool(second.isfinite().all() and second.abs().max() > 0)
+
+
 def run(rank, world, folder):
     torch.set_num_threads(1)
     dist.init_process_group(
@@ -131,6 +161,7 @@ def run(rank, world, folder):
         alone = Model(AnInfoNCE(DIM, gather=False)).double()
         report["not gathered"] = alone(x.split(even)[rank], y.split(even)[rank]).item()
         report["refusals"] = refusals(rank)
+        report["second derivatives"], report["second derivative without gathering"] = second_derivatives(rank)
     except Exception:  # noqa: BLE001  # whatever it is, the test shows it
         report["error"] = traceback.format_exc()
     with open(f"{folder}/rank{rank}.json", "w") as file:

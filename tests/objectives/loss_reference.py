@@ -63,3 +63,48 @@ def dense_loss(u, v, concentration, negatives_from, symmetric):
     positive = -(concentration * (u - v).square()).sum(-1)
     logits = dense_logits(u, v, concentration, negatives_from, symmetric)
     return sum(F.softplus(s.logsumexp(1) - positive).mean() for s in logits) / len(logits)
+
+
+def whole_power(difference, exponent):
+    """|d|^p, whose derivatives of zero are those of the limit, where there is one."""
+    if exponent % 2 == 0:
+        return difference ** int(exponent)
+    same = difference == 0
+    return torch.where(same, 0.0, torch.where(same, 1.0, difference).abs() ** exponent)
+
+
+def dense_rule_loss(u, v, concentration, rule, logits):
+    """The loss under a rule, (name, number), written out for each direction of the logits (-inf: no negative)."""
+    name, number = rule
+    positive = -(concentration * (u - v).square()).sum(-1)
+    means = []
+    for s in logits:
+        count = s.isfinite().sum(1)
+        if name == "reweighted":
+            weights = (number * s.detach()).masked_fill(s.isinf(), -torch.inf).softmax(1) * count[:, None]
+            means.append(torch.log1p((weights * s.exp()).sum(1) * torch.exp(-positive)).mean())
+        elif name == "debiased":
+            estimate = (s.exp().sum(1) / count - number * positive.exp()) / (1 - number)
+            estimate = torch.maximum(estimate, torch.exp(-4 * concentration.max()))
+            means.append(torch.log1p(count * estimate * torch.exp(-positive)).mean())
+        elif name == "top":
+            largest = s.topk(min(number + 1, s.shape[1]), 1).values
+            kept = positive >= largest[:, number] if s.shape[1] > number else torch.ones_like(count, dtype=torch.bool)
+            means.append(F.softplus(largest[kept, :number].logsumexp(1) - positive[kept]).mean())
+        else:
+            means.append(F.softplus(s.logsumexp(1) - positive).mean())
+    return sum(means) / len(means)
+
+
+def derivatives(value, inputs, orders=3):
+    """Of a scalar: its gradient, that of a penalty on the gradient, and so on; each of all inputs."""
+    found = []
+    for order in range(orders):
+        found.append(torch.autograd.grad(value, inputs, create_graph=order < orders - 1))
+        value = sum((x.square() * (1 + torch.arange(x.numel()).view(x.shape))).sum() for x in found[-1])
+    return found
+
+
+def relative_error(found, wanted):
+    """The largest error of some tensors, relative to the largest entry of each."""
+    return max(((x - y).abs().max() / y.abs().max()).item() for x, y in zip(found, wanted, strict=True))

@@ -140,7 +140,7 @@ def test_bad_settings_are_refused(make, message):
     ("u", "v", "error", "message"),
     [
         (torch.ones(3, 4), torch.ones(3, 5), ValueError, r"same shape, got \(3, 4\) and \(3, 5\)"),
-        (torch.ones(1, 4), torch.ones(1, 4), ValueError, "u must have at least 2 rows"),
+        (torch.ones(1, 4), torch.ones(1, 4), ValueError, "at least 2 samples .* drop_last=True"),
         (torch.ones(3, 4), torch.full((3, 4), math.nan), ValueError, "v must be finite, got 12"),
         (torch.ones(3, 4), torch.ones(3, 4).double(), TypeError, "one dtype"),
     ],

@@ -62,3 +62,13 @@ def test_a_refused_batch_is_refused_by_all_and_nobody_waits(reports):
         assert "same settings of the loss" in everyone["other blocks"]
         assert isinstance(everyone["afterwards"], float)
         assert everyone["afterwards"] == refused["afterwards"]
+
+
+def test_a_second_derivative_across_processes_is_refused(reports):
+    for report in reports:
+        messages = report["second derivatives"]
+        assert len(messages) == 7
+        assert "do not reach other processes: use gather=False" in messages.pop("transformed")
+        for case, message in messages.items():
+            assert "cannot be differentiated again (create_graph=True): use gather=False" in message, case
+        assert report["second derivative without gathering"]

@@ -235,17 +235,6 @@ def test_subnormal_numbers_are_avoided():
         assert not ((weights != 0) & (weights.abs() < torch.finfo(torch.float32).tiny)).any()
 
 
-@pytest.mark.parametrize("chunk", [None, 5])
-@pytest.mark.parametrize("explicit", [None, (7, 4), (12, 7, 4)])
-def test_a_second_differentiation_is_refused(chunk, explicit):
-    """Never a gradient that passes for a constant: also where the incoming gradient itself needs none."""
-    u, v = (x.requires_grad_() for x in make_views())
-    w = None if explicit is None else torch.ones(explicit, dtype=torch.float64)
-    (gradient,) = torch.autograd.grad(InfoNCE(chunk_size=chunk).double()(u, v, w), u, create_graph=True)
-    with pytest.raises(RuntimeError, match="cannot be differentiated again"):
-        (gradient.square().sum() + u.sum()).backward()
-
-
 def test_the_graph_can_be_kept_and_used_twice():
     u, v = (x.requires_grad_() for x in make_views())
     value = InfoNCE().double()(u, v)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aninfonce._sphere import unit_rows
 from aninfonce.models.latent_encoder import cayley_rotation
 
 __all__ = ["ImageLatentEncoder", "PatchLinear"]
@@ -136,7 +137,7 @@ class ImageLatentEncoder(nn.Module):
         *hidden, last = self.layers
         for layer in hidden:
             h = F.leaky_relu(layer(h if isinstance(layer, PatchLinear) else h.flatten(1)), 0.2)
-        return F.normalize(last(h) + x.flatten(1) @ self.projection @ self.skip.T, dim=-1) @ self.rotation
+        return unit_rows(last(h) + x.flatten(1) @ self.projection @ self.skip.T) @ self.rotation
 
 
 def _whitened_components(centred: Tensor, components: int, generator: torch.Generator | None) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aninfonce._checks import check_embeddings
+from aninfonce._sphere import unit_rows
 from aninfonce._typing import Float
 
 __all__ = ["LatentEncoder", "cayley_rotation"]
@@ -106,7 +107,7 @@ class LatentEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Embeddings on the unit sphere, shape (batch, embedding_dim), of observations of shape (batch, …)."""
-        return F.normalize(self.features(x), dim=-1) @ self.rotation
+        return unit_rows(self.features(x)) @ self.rotation
 
 
 def cayley_rotation(skew: Tensor) -> Tensor:

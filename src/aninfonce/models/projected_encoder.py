@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from aninfonce._sphere import unit_rows
 from aninfonce.models.latent_encoder import LatentEncoder
 
 __all__ = ["ProjectedEncoder"]
@@ -58,4 +58,4 @@ class ProjectedEncoder(LatentEncoder):
 
     def forward(self, x: Tensor) -> Tensor:
         """Embeddings on the unit sphere, shape (batch, embedding_dim), of observations of shape (batch, dim)."""
-        return F.normalize(self.projector(self.features(x)), dim=-1) @ self.rotation
+        return unit_rows(self.projector(self.features(x))) @ self.rotation
