@@ -74,7 +74,12 @@ def content(out):
     ("sent", "where", "epoch", "said"),
     [
         (signal.SIGTERM, "aninfonce.training.run._load", 1, "stopped while the data were loaded"),
-        (signal.SIGTERM, "aninfonce.training.online.read_out", 1, r"stopped after step 2 of 4, where its checkpoint is"),
+        (
+            signal.SIGTERM,
+            "aninfonce.training.online.read_out",
+            1,
+            r"stopped after step 2 of 4, where its checkpoint is",
+        ),
         (signal.SIGHUP, "aninfonce.training.online.read_out", 2, r"stopped after step 4 of 4, where its checkpoint is"),
         (signal.SIGTERM, "aninfonce.training.run.read_out", 1, "the training is finished, its weights are in"),
         (signal.SIGHUP, "aninfonce.report.training_figure", 1, "results.json and the weights are in"),
