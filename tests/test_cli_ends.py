@@ -80,7 +80,7 @@ def content(out):
             1,
             r"stopped after step 2 of 4, where its checkpoint is",
         ),
-        (signal.SIGHUP, "aninfonce.training.online.read_out", 2, r"stopped after step 4 of 4, where its checkpoint is"),
+        (signal.SIGHUP, "aninfonce.training.online.read_out", 2, "stopped after step 4 of 4, where"),
         (signal.SIGTERM, "aninfonce.training.run.read_out", 1, "the training is finished, its weights are in"),
         (signal.SIGHUP, "aninfonce.report.training_figure", 1, "results.json and the weights are in"),
         (signal.SIGTERM, "aninfonce.report.write_training_page", 1, "results.json and the weights are in"),

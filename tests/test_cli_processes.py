@@ -46,6 +46,49 @@ def test_two_processes_stop_together(tmp_path):
     assert f"stopped after step {stopped.step} of" in said
 
 
+# `aninfonce train`, in which the process of one rank ends at its fifth step in one way.
+FAILING = """
+import os, signal
+from aninfonce.training import loop
+real = loop._backward
+def broken(config, processes, wrapped, augment, batch, step):
+    if step == 4 and str(processes.rank) == os.environ["FAILING_RANK"]:
+        if os.environ["FAILING_HOW"] == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise ValueError("the disk is on fire")
+    return real(config, processes, wrapped, augment, batch, step)
+loop._backward = broken
+from aninfonce.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("rank", "how", "code", "said"),
+    [
+        ("1", "failed", 2, "error: the disk is on fire"),
+        pytest.param("0", "failed", 2, "error: the disk is on fire", marks=pytest.mark.slow),
+        pytest.param(
+            "1", "killed", 1, "error: another process of the run was ended by SIGKILL", marks=pytest.mark.slow
+        ),
+        pytest.param("0", "killed", -signal.SIGKILL, "", marks=pytest.mark.slow),
+    ],
+)
+def test_one_process_tells_of_its_failure_and_the_others_end_quietly(tmp_path, monkeypatch, rank, how, code, said):
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING)
+    monkeypatch.setenv("FAILING_RANK", rank)
+    monkeypatch.setenv("FAILING_HOW", how)
+    process = started([sys.executable, str(script)], tmp_path / "run", "--epochs", "1000", "--devices", "2")
+    printed, _ = process.communicate(timeout=200)  # the end of the output is that of all who hold it
+    assert process.returncode == code, printed
+    errors = [line for line in printed.splitlines() if "error" in line.lower()]
+    assert len(errors) == bool(said), printed
+    assert all(line.startswith(said) for line in errors)
+    assert "Traceback" not in printed
+    assert "terminate called" not in printed
+
+
 @pytest.mark.slow
 def test_torchrun_is_found(tmp_path):
     folder = tmp_path / "run"

@@ -12,7 +12,7 @@ from aninfonce.training.readouts import LAYERS
 
 __all__ = ["History", "number"]
 
-_MOST = 4096  # lines that are kept of each kind; a chart has room for about 150
+_MOST = 4096  # even; lines that are kept of each kind; a chart has room for about 150
 _LARGEST = 2**53  # a step above is none that a run has done, and no longer exact as a float
 _NUMBERS = ("loss", "hit_at_1", "effective_rank", "images_per_second", "steps")
 _MEASURES = ("class_accuracy", "knn_accuracy", "augmentation_r2", "augmentation_accuracy")
@@ -29,43 +29,72 @@ def number(line: Mapping[str, Any], *path: str) -> float:
     return float(value) if isinstance(value, int | float) and abs(value) < 1e300 else float("nan")
 
 
+class _Kept:
+    """The newest line and every n-th before it; n doubles whenever there are too many."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+        self._every, self._count = 1, 0
+        self._passing = False  # whether the newest is only kept for being that
+
+    def add(self, line: dict[str, Any]) -> None:
+        if self._passing:
+            self.lines.pop()
+        self.lines.append(line)
+        self._passing = self._count % self._every != 0
+        self._count += 1
+        if len(self.lines) > _MOST:
+            del self.lines[1::2]
+            self._every *= 2
+
+    def drop(self, step: int) -> None:
+        """Drop the lines of this step and the later ones."""
+        while self.lines and self.lines[-1]["step"] >= step:
+            self.lines.pop()
+            self._passing = False
+
+    @property
+    def thinned(self) -> bool:
+        return self._every > 1
+
+
 class History:
     """Lines of whole epochs and lines from inside them, thinned where they are many.
 
     Attributes:
-        epochs: the newest lines, and of older ones every second, fourth, … so that there are never more than 4096.
-        steps: likewise.
         unreadable: lines that are no line of a log.
-        thinned: whether epochs were left out.
     """
 
     def __init__(self) -> None:
-        self.epochs: list[dict[str, Any]] = []
-        self.steps: list[dict[str, Any]] = []
+        self._epochs, self._steps = _Kept(), _Kept()
         self.unreadable = 0
-        self.thinned = False
+
+    @property
+    def epochs(self) -> tuple[dict[str, Any], ...]:
+        """The newest line of an epoch, and of those before it all, or every second, fourth, …: 4096 at most."""
+        return tuple(self._epochs.lines)
+
+    @property
+    def steps(self) -> tuple[dict[str, Any], ...]:
+        """The lines from inside the epochs, likewise."""
+        return tuple(self._steps.lines)
+
+    @property
+    def thinned(self) -> bool:
+        """Whether epochs were left out."""
+        return self._epochs.thinned
 
     def add(self, text: bytes) -> None:
         """Take in one line of the log, without its end."""
         line = read_line(text.decode(errors="replace"))
-        if line is None or not -_LARGEST < line["step"] < _LARGEST:
+        if line is None or not 0 <= line["step"] < _LARGEST:
             self.unreadable += 1
             return
         # A continued run goes back to its checkpoint: what was logged after it is done again.
         step, whole = line["step"], "epoch" in line
-        _drop(self.epochs, step if whole else step + 1)
-        _drop(self.steps, step + 1 if whole else step)
-        kept = self.epochs if whole else self.steps
-        kept.append(_essence(line))
-        if len(kept) > _MOST:
-            del kept[: _MOST // 2 : 2]
-            self.thinned = self.thinned or whole
-
-
-def _drop(lines: list[dict[str, Any]], step: int) -> None:
-    """Drop the lines of this step and the later ones."""
-    while lines and lines[-1]["step"] >= step:
-        lines.pop()
+        self._epochs.drop(step if whole else step + 1)
+        self._steps.drop(step + 1 if whole else step)
+        (self._epochs if whole else self._steps).add(_essence(line))
 
 
 def _essence(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -112,8 +112,8 @@ class LogReader:
             self._forget()
         except OSError as error:  # what is known stays: a file server may be away for a moment
             finished, trouble = False, f"{LOG} cannot be read: {error.strerror}"
-        epochs, steps = tuple(self._history.epochs), tuple(self._history.steps)
-        log = RunLog(self._name, config, epochs, steps, self._history.unreadable, self._history.thinned)
+        seen = self._history
+        log = RunLog(self._name, config, seen.epochs, seen.steps, seen.unreadable, seen.thinned)
         return replace(log, finished=finished, changed=changed, trouble=trouble)
 
     def _forget(self) -> None:
