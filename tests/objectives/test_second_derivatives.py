@@ -212,9 +212,8 @@ LOSSES = [
     AlignmentUniformity(),
 ]
 LOSSES = [loss.double() for loss in LOSSES]
-BOTH_ROUTES = pytest.mark.parametrize(
-    "loss", LOSSES, ids=[f"{number}-{type(x).__name__}" for number, x in enumerate(LOSSES)]
-)
+NAMES = [f"{number}-{type(loss).__name__}" for number, loss in enumerate(LOSSES)]
+EACH = pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
 
 
 def hessian_by_differences(f, x, step=1e-5):

@@ -53,8 +53,8 @@ def _look_at(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
         for name, parameter in objective.named_parameters(recurse=False):
             if id(parameter) in decayed:
                 warnings.warn(
-                    f"weight decay {decayed[id(parameter)]:g} acts on {type(objective).__name__}.{name}, and pulls what "
-                    "the loss learns to a constant; give the optimiser loss.param_groups(lr=0.1) for the loss's "
+                    f"weight decay {decayed[id(parameter)]:g} acts on {type(objective).__name__}.{name}, and pulls "
+                    "what the loss learns to a constant; give the optimiser loss.param_groups(lr=0.1) for the loss's "
                     "parameters and only the network's own besides: "
                     "AdamW([{'params': network.parameters()}, *loss.param_groups(lr=0.1)])",
                     WeightDecayWarning,

@@ -72,7 +72,8 @@ def _curved_power(difference: Tensor, exponent: float) -> Tensor:
     """|d|^p for second derivatives."""
     if 1 < exponent < 2 and bool((difference == 0).any()):
         raise RuntimeError(
-            f"|u - v|^p with p = {exponent:g} < 2 has no second derivative where two coordinates coincide: it is infinite"
+            f"|u - v|^p with p = {exponent:g} < 2 has no second derivative where two coordinates coincide: it is "
+            "infinite"
         )
     return _power(difference, exponent)
 
@@ -107,7 +108,7 @@ def _again(ctx: Any) -> Reference:
         return (-concentration * _curved_power(_without_own(a[:, None] - c, own), exponent),)
 
     def similarities(a: Tensor, c: Tensor, concentration: Tensor) -> Tensor:
-        parts = [{"k": (slice(None), k), "entry": slice(k, k + 1)} for k in range(a.shape[1])]
+        parts: list[Part] = [{"k": (slice(None), k), "entry": slice(k, k + 1)} for k in range(a.shape[1])]
         shape = torch.Size((len(a), len(c)))
         return sum_of_parts(Parts(function, parts, ("k", "k", "entry"), ("whole",), (shape,)), a, c, concentration)[0]
 

@@ -1,4 +1,4 @@
-"""What every loss of this package is: a module that knows the group of its parameters, and the numbers it began with."""
+"""What every loss of this package is: a module that knows its parameters' group, and the numbers it began with."""
 
 from __future__ import annotations
 

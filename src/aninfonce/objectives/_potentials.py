@@ -39,13 +39,14 @@ def log_mean_potential(u: Float[Tensor, "n dim"], scale: float) -> Float[Tensor,
 
 
 def _norm_power(difference: Tensor, exponent: float) -> Tensor:
-    return cast(Tensor, torch.linalg.vector_norm(difference, dim=1) ** exponent)
+    powers: Tensor = torch.linalg.vector_norm(difference, dim=1) ** exponent
+    return powers
 
 
 def _plain_power(difference: Tensor, exponent: float) -> Tensor:
     squares = difference.square().sum(1)
     if exponent % 2 == 0:
-        return cast(Tensor, squares ** int(exponent / 2))
+        return squares ** int(exponent / 2)
     # A constant where rows coincide: every derivative that exists there is zero.
     same = squares == 0
     return torch.where(same, 0.0, torch.where(same, 1.0, squares) ** (exponent / 2))

@@ -120,8 +120,8 @@ class AnInfoNCE(ContrastiveObjective):
         own, other = (other, own) if self.signed else (own, other)
         if prefix + other in state_dict and prefix + own not in state_dict:
             error_msgs.append(
-                f"{prefix}{other} holds {'the logarithms of Λ̂, of' if self.signed else 'Λ̂ itself, of'} an AnInfoNCE with "
-                f"signed={not self.signed}, and this one has signed={self.signed} (earlier versions called both "
+                f"{prefix}{other} holds {'the logarithms of Λ̂, of' if self.signed else 'Λ̂ itself, of'} an AnInfoNCE "
+                f"with signed={not self.signed}, and this one has signed={self.signed} (earlier versions called both "
                 "raw_concentration): load it with the setting it was saved with, and pass its .concentration as init"
             )
             return
