@@ -1,9 +1,11 @@
-"""From `aninfonce reproduce all` to the table in the docs: what was published or promised, and what came out.
+"""From `aninfonce reproduce` to the table in the docs: what was published or promised, and what came out.
 
-    python benchmarks/experiments.py runs/all
+    python benchmarks/experiments.py runs/all      every experiment below the folder, NAME/results.json
+    python benchmarks/experiments.py runs/some     the same if it holds a few of them: the others stay as they are
 
-Reads every `results.json` below the folder; writes `benchmarks/results/experiments.json` (metrics and references of
-every experiment, without curves and pictures) and `docs/results.md`.
+Writes `benchmarks/results/experiments.json` (metrics and references of every experiment, without curves and pictures)
+and `docs/results.md`. What stays is held against the references that the experiment has now, and it is said which runs
+it has had only since it was measured.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aninfonce.experiments import EXPERIMENTS
+from aninfonce.experiments.reference import held_against
 from aninfonce.report.study import reference_cells
 
 HERE = Path(__file__).parent
@@ -22,14 +25,28 @@ KEPT = ("name", "title", "seeds", "complete", "seconds", "cpu_seconds", "metrics
 
 def main(folder: Path) -> None:
     found = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("*/results.json")}
-    ordered = [found[name] for name in EXPERIMENTS if name in found]
-    if not ordered:
+    if not found.keys() & EXPERIMENTS.keys():
         raise SystemExit(
             f"no results below {folder}: expected NAME/results.json, as `aninfonce reproduce all` leaves them"
         )
-    kept = [{key: results[key] for key in KEPT} for results in ordered]
-    (HERE / "results" / "experiments.json").write_text(json.dumps(kept, indent=1) + "\n")
-    (HERE.parent / "docs" / "results.md").write_text(document(ordered))
+    stored = HERE / "results" / "experiments.json"
+    before = json.loads(stored.read_text()) if stored.exists() else []
+    merged = {results["name"]: held_anew(results) for results in before} | found
+    kept = [{key: merged[name][key] for key in KEPT} for name in EXPERIMENTS if name in merged]
+    stored.write_text(json.dumps(kept, indent=1) + "\n")
+    (HERE.parent / "docs" / "results.md").write_text(document(kept))
+
+
+def held_anew(results: dict[str, Any]) -> dict[str, Any]:
+    """Stored results, held against the references that the experiment has now."""
+    references = EXPERIMENTS[results["name"]]().study().references
+    return {**results, "references": held_against(references, results["metrics"])}
+
+
+def since(results: dict[str, Any]) -> list[str]:
+    """The experiment's methods, with its own settings, that these results lack."""
+    ran = {name.partition("/")[0] for name in results["per_seed"]}
+    return [method for method in EXPERIMENTS[results["name"]]().study().methods if method not in ran]
 
 
 def document(ordered: list[dict[str, Any]]) -> str:
@@ -39,7 +56,8 @@ def document(ordered: list[dict[str, Any]]) -> str:
     lines = [
         "# Every experiment: expected and measured",
         "",
-        "Made by `python benchmarks/experiments.py runs/all` after `aninfonce reproduce all`, from "
+        "Made by `python benchmarks/experiments.py runs/all` after `aninfonce reproduce all`, single experiments "
+        "measured anew since, from "
         "[benchmarks/results/experiments.json](../benchmarks/results/experiments.json); CPU only, one thread a run. "
         f"{len(ordered)} experiments, {core_minutes:.0f} core-minutes ({minutes:.0f} minutes on the clock, other work "
         f"beside). {sum(row['met'] for row in rows)} of {len(rows)} figures are within their tolerance; "
@@ -52,11 +70,13 @@ def document(ordered: list[dict[str, Any]]) -> str:
     ]
     for results in ordered:
         seeds = ", ".join(map(str, results["seeds"]))
+        lacking = since(results)
+        later = f" Measured before the experiment had {', '.join(f'`{name}`' for name in lacking)}." if lacking else ""
         lines += [
             f"## {results['name']}",
             "",
             f"{results['title'][0].upper()}{results['title'][1:]}. Seeds {seeds}; "
-            f"{results['cpu_seconds'] / 60:.1f} core-minutes{'' if results['complete'] else ', not complete'}.",
+            f"{results['cpu_seconds'] / 60:.1f} core-minutes{'' if results['complete'] else ', not complete'}.{later}",
             "",
             "| quantity | source | expected | ours | within tolerance |",
             "|---|---|---|---|---|",

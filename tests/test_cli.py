@@ -17,7 +17,7 @@ from PIL import Image
 from aninfonce import report
 from aninfonce.cli import reproduce as cli_reproduce_function
 from aninfonce.cli import run
-from aninfonce.experiments import EXPERIMENTS, Experiment, Reference, Study
+from aninfonce.experiments import EXPERIMENTS, Experiment, Outcome, Reference, Study
 
 cli_reproduce = sys.modules[cli_reproduce_function.__module__]
 
@@ -51,7 +51,28 @@ def test_train_and_compare(runs, capsys):
     assert results["metrics"]["aninfonce/projector/augmentation_r2"] == pytest.approx(mean)
     for name in ("compare.png", "compare.svg"):
         assert (out / name).stat().st_size > 10_000
+    assert "Add a run with --objective infonce --trainable-temperature." in printed
+    assert "they do not tell what is due to the anisotropy" in results["missing_control"]
     assert (runs / "infonce-0" / "training.png").stat().st_size > 10_000
+
+
+def test_a_trainable_temperature_stands_beside_the_others(runs, tmp_path, capsys):
+    out = tmp_path / "trainable"
+    assert train(out, "--objective", "infonce", "--trainable-temperature") == 0
+    results = json.loads((out / "results.json").read_text())
+    assert results["method"] == "infonce-trainable"
+    assert results["metrics"]["temperature"] != pytest.approx(0.2, rel=1e-3), "it must have moved"
+    assert results["metrics"]["temperature"] == pytest.approx(0.5 / results["metrics"]["concentration_max"])
+    fixed, ours = (json.loads((runs / f"{name}-0" / "results.json").read_text()) for name in ("infonce", "aninfonce"))
+    assert fixed["metrics"]["temperature"] == pytest.approx(0.2)
+    assert "temperature" not in ours["metrics"]
+    capsys.readouterr()
+    folders = [str(runs / "infonce-0"), str(out), str(runs / "aninfonce-0")]
+    assert run(["compare", *folders, "--out", str(tmp_path / "compare")]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("InfoNCE, τ = 0.2", "InfoNCE, trainable τ", "AnInfoNCE"))
+    assert "Add a run" not in printed
+    assert json.loads((tmp_path / "compare" / "results.json").read_text())["missing_control"] is None
 
 
 def test_reproduce_writes_the_contract_and_adds_seeds_on_resume(tmp_path, capsys):
@@ -116,6 +137,42 @@ class BrokenToy(Toy):
     broken: bool = True
 
 
+@dataclass(frozen=True)
+class Count:
+    size: int
+
+    def run(self, seed, place):
+        return Outcome({"r2": seed + self.size / 7, "cpu_seconds": 0.0}, {})
+
+
+@dataclass(frozen=True)
+class Prepare:
+    file: str = "prepared"
+
+    def run(self, seed, place):
+        (place.folder / self.file).write_text("whole")
+        return Outcome({"r2": 1.0, "cpu_seconds": 0.0}, {})
+
+    def check(self, place):
+        if (place.folder / self.file).read_text() != "whole":
+            raise ValueError(f"{self.file} is damaged")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountingToy(Toy):
+    name: ClassVar[str] = "count"
+
+    def study(self):
+        tasks = {"a": Count(1), "b": Count(2)}
+        return Study(name=self.name, title="x", tasks=tasks, seeds=self.all_seeds, prepare={"first": Prepare()})
+
+
+@pytest.fixture
+def toys_that_run(monkeypatch):
+    monkeypatch.setattr(cli_reproduce, "EXPERIMENTS", {"count": CountingToy})
+    monkeypatch.setattr(report.study, "FIGURES", {"count": lambda results, out: []})
+
+
 @pytest.fixture
 def toys(monkeypatch):
     monkeypatch.setattr(cli_reproduce, "EXPERIMENTS", {"broken": BrokenToy, "toy": Toy})
@@ -175,6 +232,76 @@ def test_bad_input_is_one_clear_line(tmp_path, capsys, arguments, message):
 def test_a_failed_start_leaves_nothing_in_the_way(tmp_path):
     assert train(tmp_path / "out", "--limit", "100000") == 2
     assert train(tmp_path / "out") == 0
+
+
+@pytest.mark.parametrize(
+    "typo",
+    [
+        ("--augmentations", "simclrr"),
+        ("--backbone", "resnet188"),
+        ("--backbone", "timm:vit_tiny_patch"),
+        ("--backbone", "small:0"),
+        ("--data", "digit"),
+        ("--data", "folder:/nonexistent"),
+        ("--data-root", "/nonexistent", "--data", "cifar10"),
+        ("--pretrained", "/nonexistent.safetensors"),
+        ("--limit", "100000"),
+        ("--batch-size", "300"),
+        ("--image-size", "2", "--backbone", "timm:vit_tiny_patch16_224"),
+        ("--loggers", "tensorbord"),
+        ("--rate", "-1"),
+    ],
+    ids=" ".join,
+)
+def test_a_typing_error_costs_nothing(runs, tmp_path, capsys, typo):
+    """The finished run is as it was, bit for bit; a new folder is not there, and the corrected command runs in it."""
+    out = runs / "infonce-1"
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert train(out, "--seed", "1", "--overwrite", *typo) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert train(tmp_path / "new", *typo) == 2
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_first_step_that_diverges(runs, tmp_path, capsys):
+    """In a new folder what is known about it stays; over an old run, the old run does."""
+    out = runs / "aninfonce-1"
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    broken = ("--objective", "aninfonce", "--concentration", "1e38")
+    assert train(tmp_path / "new", *broken) == 1
+    assert (tmp_path / "new" / "diverged.json").is_file()
+    assert str(tmp_path / "new" / "diverged.json") in capsys.readouterr().err
+    assert train(out, "--seed", "1", "--overwrite", *broken) == 1
+    assert "The old run is back in its place" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_names_are_checked_before_anything_is_loaded(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("aninfonce.training.run.load_images", lambda *_, **__: pytest.fail("the data were loaded"))
+    for typo in (["--augmentations", "simclrr"], ["--backbone", "resnet188"], ["--pretrained", "no.safetensors"]):
+        assert train(tmp_path / "new", *typo) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_truncated_job_is_run_again(tmp_path, toys_that_run, capsys):
+    command = ["reproduce", "count", "--seeds", "2", "--workers", "1", "--out", str(tmp_path / "out")]
+    assert run(command) == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    job = tmp_path / "out" / "jobs" / "a-seed-1.json"
+    whole = job.read_bytes()
+    for damage in (b"", whole[:20], b"[]", b'{"metrics": {}}', b'{"metrics": [], "details": {}}'):
+        job.write_bytes(damage)
+        (tmp_path / "out" / "results.json").write_bytes(b"{")
+        capsys.readouterr()
+        assert run([*command, "--resume"]) == 0
+        assert "a-seed-1.json" in capsys.readouterr().out
+        assert job.read_bytes() == whole
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["per_seed"] == results["per_seed"]
+    (tmp_path / "out" / "jobs" / "prepared").write_text("ha")
+    assert run([*command, "--resume"]) == 0
+    assert "prepared is damaged; that run is done again" in capsys.readouterr().out
+    assert (tmp_path / "out" / "jobs" / "prepared").read_text() == "whole"
 
 
 def test_a_run_is_not_overwritten_unasked(runs, capsys):

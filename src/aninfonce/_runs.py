@@ -1,4 +1,4 @@
-"""A run's folder: who may write into it, and its files (JSON, tensors), written so that none is ever half there."""
+"""A run's files: JSON, JSON lines and tensors, written so that none is ever half there, and read with care."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ import base64
 import dataclasses
 import json
 import math
-import os
 import platform
-import shutil
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,8 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-if sys.platform != "win32":
-    import fcntl
+from aninfonce._atomic import atomically
 
 __all__ = [
     "MARKER",
@@ -31,7 +26,7 @@ __all__ = [
     "atomically",
     "finite",
     "pack_images",
-    "prepare_folder",
+    "plain",
     "read_results",
     "read_tensors",
     "unpack_images",
@@ -44,81 +39,6 @@ __all__ = [
 
 RESULTS = "results.json"
 MARKER = "run.json"
-LOCK = ".lock"
-
-
-def prepare_folder(
-    out: Path, config: Mapping[str, Any], *, overwrite: bool = False, resume: bool | None = False
-) -> None:
-    """Make `out` ready for a run with this configuration, and note the configuration there.
-
-    Arguments:
-        out: the folder; made if it is missing.
-        config: the run's configuration, JSON-serialisable.
-        overwrite: delete a run that is there. Only a folder that holds a run of ours is ever deleted.
-        resume: keep what is there and go on; the configuration must be the same. None: the command cannot do that.
-
-    Raises:
-        ValueError: if the folder holds a run and neither flag is given (or both are), holds something else than a run,
-            cannot be written, holds a run of another configuration and `resume` is given, or is in use by another
-            process.
-    """
-    if overwrite and resume:
-        raise ValueError("--overwrite and --resume exclude each other")
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"the output folder {out} is a file")
-    marker = out / MARKER
-    config = json.loads(json.dumps(config, default=_plain))
-    names = {path.name for path in out.iterdir()} - {LOCK} if out.is_dir() else set()
-    if names:
-        if not marker.is_file():
-            raise ValueError(f"the output folder {out} is not empty and holds no aninfonce run; choose another --out")
-        _lock(out)
-        if names == {MARKER}:
-            marker.unlink()  # a run that failed before it computed anything
-        elif resume:
-            there = read_json(marker).get("config")
-            if there != config:
-                raise ValueError(f"cannot resume {out}: {_difference(there, config)}")
-            return
-        elif not overwrite:
-            flags = "--overwrite" if resume is None else "--overwrite or --resume"
-            raise ValueError(f"the output folder {out} already holds a run; pass {flags}")
-        else:
-            shutil.rmtree(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        _lock(out)
-        write_json(marker, {"config": config})
-    except OSError as error:
-        raise ValueError(f"cannot write to the output folder {out}: {error.strerror}") from error
-
-
-def _lock(out: Path) -> None:
-    """Keep other processes out of the folder while this one lives.
-
-    Raises:
-        ValueError: if one is in there already.
-    """
-    if sys.platform == "win32":  # no such locks there
-        return
-    # The descriptor stays open: the lock lasts until the process ends.
-    handle = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        # A POSIX lock belongs to the process: the same one may take it again.
-        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise ValueError(f"another process is running in the output folder {out}; wait for it, or end it") from error
-
-
-def _difference(there: object, here: Mapping[str, Any]) -> str:
-    if not isinstance(there, dict):
-        return f"its {MARKER} holds no configuration"
-    changed = [key for key in sorted({*there, *here}) if there.get(key) != here.get(key)]
-    return "it was started with other settings: " + ", ".join(
-        f"{key} {there.get(key)!r}, now {here.get(key)!r}" for key in changed
-    )
 
 
 def write_results(out: Path, results: Mapping[str, Any]) -> Path:
@@ -161,25 +81,9 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-@contextmanager
-def atomically(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write a file under, with the same ending; the file takes its place at the end.
-
-    If something fails, it is removed, and what was at `path` stays.
-    """
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON atomically: a reader sees the old file or the new one, never a half of it."""
-    text = json.dumps(finite(json.loads(json.dumps(content, default=_plain))), indent=2, allow_nan=False)
+    text = json.dumps(finite(json.loads(json.dumps(content, default=plain))), indent=2, allow_nan=False)
     with atomically(path) as temporary:
         temporary.write_text(text)
 
@@ -193,11 +97,11 @@ def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors, and strings about them, as safetensors; atomically, as `write_json`."""
     # safetensors refuses tensors that share memory; detached contiguous copies never do.
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with atomically(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode  # as the process's umask has it; safetensors makes a file for its owner alone
-        save_file(plain, temporary, metadata=None if metadata is None else dict(metadata))
+        save_file(copies, temporary, metadata=None if metadata is None else dict(metadata))
         temporary.chmod(mode)
 
 
@@ -228,7 +132,12 @@ def unpack_images(packed: Mapping[str, Any]) -> npt.NDArray[np.float64]:
     return values.reshape(packed["shape"]) / 255
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """What JSON has for a value it does not know; a `default` for `json.dumps`.
+
+    Raises:
+        TypeError: if it has nothing.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, Path):

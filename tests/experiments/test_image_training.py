@@ -21,7 +21,7 @@ from aninfonce.training import TrainConfig
 from aninfonce.training.loop import CHECKPOINTS
 from aninfonce.training.store import CheckpointStore
 
-LAYERS, METHODS = ("backbone", "projector"), ("infonce", "aninfonce")
+LAYERS, METHODS = ("backbone", "projector"), ("infonce", "infonce-trainable", "aninfonce")
 
 
 class InThisProcess(ProcessPoolExecutor):
@@ -129,8 +129,11 @@ def test_small_images_get_the_stem_without_pooling_and_large_ones_the_other():
 @pytest.mark.parametrize("experiment", [Cifar10, ImageNet])
 def test_methods_differ_in_their_objective_only(experiment):
     study = experiment(data_root=Path("somewhere")).study()
-    infonce, aninfonce = (study.tasks[method].config for method in METHODS)
+    assert [*study.tasks] == [*METHODS]
+    infonce, trainable, aninfonce = (study.tasks[method].config for method in METHODS)
     assert infonce == dataclasses.replace(aninfonce, objective="infonce")
+    assert infonce == dataclasses.replace(trainable, trainable_temperature=False)
+    assert len({config.method for config in (infonce, trainable, aninfonce)}) == 3, "each has a folder of its own"
     assert infonce.data_root == Path("somewhere")
 
 

@@ -63,6 +63,47 @@ def test_seeds_are_put_together_and_settings_apart():
     assert [*apart] == ["aninfonce, epochs 3", "aninfonce, epochs 9"]
 
 
+def test_what_a_method_uses_sets_its_runs_apart_and_the_rest_does_not():
+    def run(method, **settings):
+        objective = "aninfonce" if method == "aninfonce" else "infonce"
+        every = {"temperature": 0.2, "concentration": 1.0, "concentration_rate": 0.2}
+        return {
+            **a_run(0, objective, **{**every, "trainable_temperature": "trainable" in method, **settings}),
+            "method": method,
+        }
+
+    runs = [
+        run("infonce-trainable"),
+        run("infonce-trainable", temperature=0.1),
+        run("infonce-tau-0.2"),
+        run("aninfonce"),
+    ]
+    names = ["infonce-trainable, temperature 0.2", "infonce-trainable, temperature 0.1", "infonce-tau-0.2", "aninfonce"]
+    assert [*report.summarize(runs)] == names
+    runs = [run("aninfonce", temperature=0.1), run("infonce-tau-0.2", concentration=3.0), run("infonce-trainable")]
+    assert [*report.summarize(runs)] == ["aninfonce", "infonce-tau-0.2", "infonce-trainable"]
+    runs = [run("aninfonce", concentration_rate=0.1), run("aninfonce"), run("infonce-tau-0.2", concentration_rate=0.3)]
+    names = ["aninfonce, concentration_rate 0.1", "aninfonce, concentration_rate 0.2", "infonce-tau-0.2"]
+    assert [*report.summarize(runs)] == names
+
+
+@pytest.mark.parametrize(
+    ("methods", "lacks"),
+    [
+        (["infonce-tau-0.2", "aninfonce, epochs 3"], True),
+        (["infonce-tau-0.2, epochs 3", "infonce-trainable, epochs 3", "aninfonce, epochs 3"], False),
+        (["infonce-trainable", "aninfonce"], False),
+        (["infonce-tau-0.2", "infonce-tau-1"], False),
+        (["aninfonce"], False),
+    ],
+)
+def test_a_comparison_without_a_trained_temperature_says_so(methods, lacks):
+    said = report.missing_control(methods)
+    assert (said is not None) == lacks
+    if said:
+        assert "--objective infonce --trainable-temperature" in said
+
+
 def test_compare_table_has_means_and_deviations():
     text = shown(report.compare_table(report.summarize([a_run(0), a_run(1, r2=0.7), a_run(0, "infonce", r2=0.2)])))
     assert "0.600 ± 0.141" in text

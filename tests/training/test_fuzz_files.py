@@ -19,7 +19,8 @@ import torch
 from jaxtyping import TypeCheckError
 
 import aninfonce
-from aninfonce._runs import prepare_folder, read_results, write_results
+from aninfonce._folder import claimed
+from aninfonce._runs import read_results, write_results
 from aninfonce.models import load_pretrained, make_backbone
 from aninfonce.report import compare_table, summarize
 from aninfonce.training import TrainConfig, train
@@ -87,6 +88,11 @@ def _bounded_memory():
     resource.setrlimit(resource.RLIMIT_AS, before)
 
 
+def resume(folder):
+    with claimed(folder, {"command": "train"}, resume=True) as run:
+        run.begin()
+
+
 LONG = pytest.param(15, marks=pytest.mark.slow)
 
 
@@ -96,7 +102,8 @@ def trained(tmp_path_factory):
     config = TrainConfig(backbone="small:2", projector_dim=4, projector_hidden=4, epochs=2, limit=128, device="cpu")
     result = train(config, folder)
     assert CheckpointStore(folder / "checkpoints").steps == [1, 2]
-    prepare_folder(folder / "again", {"command": "train"})
+    with claimed(folder / "again", {"command": "train"}) as again:
+        again.begin()
     return folder, result
 
 
@@ -232,5 +239,5 @@ def test_damaged_results(trained, tmp_path, duration):
         else:
             compare_table(summary)
         (tmp_path / "run.json").write_bytes(damaged(marker, rng))
-        _, error = attempt(prepare_folder, tmp_path, {"command": "train"}, resume=True)
+        _, error = attempt(resume, tmp_path)
         assert not error or str(tmp_path) in str(error), case

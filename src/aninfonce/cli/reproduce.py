@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,15 @@ from typing import Any
 from aninfonce import report
 from aninfonce._checks import nearest_name
 from aninfonce._extras import MissingExtraError
+from aninfonce._folder import RunFolder, claimed
 from aninfonce._progress import Progress
-from aninfonce._runs import prepare_folder
+from aninfonce._runs import read_json, write_json
 from aninfonce.cli._common import FailedError, cores, finish, show, sigterm_interrupts
 from aninfonce.experiments import EXPERIMENTS, Experiment, Job, Outcome, Result, run_study
 
 __all__ = ["reproduce"]
+
+REPLACING = "replacing.json"
 
 
 def reproduce(
@@ -65,15 +69,18 @@ def reproduce(
         workers = 1 if device == "cuda" else cores()
     if names != ("all",) and len(configs) == 1:
         folder = out or Path("runs") / configs[0].name
-        results = _run(configs[0], folder, workers, device, overwrite=overwrite, resume=resume)
-        if results["references"]:
-            show(report.reference_table(results))
-        finish(folder, report.study_table(results), report.study_figures(results, folder))
+        with _claimed(configs[0], folder, overwrite=overwrite, resume=resume) as place:
+            results = _run(configs[0], place, workers, device)
+            if results["references"]:
+                show(report.reference_table(results))
+            finish(folder, report.study_table(results), report.study_figures(results, folder))
         return
     folder = out or Path("runs") / ("all" if names == ("all",) else "several")
     marker = {"command": "reproduce", "names": [config.name for config in configs], "quick": quick}
-    prepare_folder(folder, marker, overwrite=overwrite, resume=resume)
-    _run_many(configs, folder, workers, device)
+    with claimed(folder, marker, overwrite=overwrite, resume=resume) as place:
+        replaced = _still_to_replace(folder, configs, overwrite=overwrite)
+        place.begin()
+        _run_many(configs, place, replaced, workers, device)
 
 
 def _choose(names: tuple[str, ...]) -> list[type[Experiment]]:
@@ -94,33 +101,75 @@ def _configure(experiment: type[Experiment], given: dict[str, Any], quick: bool,
     return replace(config, **{name: value for name, value in chosen.items() if name in known})
 
 
-def _run(
-    config: Experiment, folder: Path, workers: int, device: str, *, overwrite: bool, resume: bool
-) -> dict[str, Any]:
+def _claimed(config: Experiment, folder: Path, *, overwrite: bool, resume: bool) -> AbstractContextManager[RunFolder]:
+    """The folder of one experiment, which may be resumed with more seeds."""
+    settings = {name: value for name, value in asdict(config).items() if name not in ("seeds", "first_seed")}
+    marker = {"command": "reproduce", "name": config.name, **settings}
+    return claimed(folder, marker, overwrite=overwrite, resume=resume)
+
+
+def _run(config: Experiment, place: RunFolder, workers: int, device: str) -> dict[str, Any]:
     """Run one experiment; returns the content of its results.json."""
     study = config.study()
-    settings = {name: value for name, value in asdict(config).items() if name not in ("seeds", "first_seed")}
-    prepare_folder(
-        folder, {"command": "reproduce", "name": config.name, **settings}, overwrite=overwrite, resume=resume
-    )
+    place.begin()
     with sigterm_interrupts(), Progress(f"{config.name}: {study.title}", total=len(study.jobs())) as progress:
 
         def on_done(job: Job, outcome: Outcome, result: Result) -> None:
+            place.commit()
             scores = report.scores(outcome.metrics, study.columns)
             progress.step(len(result.outcomes), f"{job.method} seed {job.seed}: {scores}")
 
-        return run_study(study, folder, workers=workers, device=device, on_done=on_done).as_json()
+        result = run_study(
+            study,
+            place.path,
+            workers=workers,
+            device=device,
+            on_done=on_done,
+            on_warning=lambda line: progress.say(f"warning: {line}"),
+        )
+        return result.as_json()
 
 
-def _run_many(configs: list[Experiment], folder: Path, workers: int, device: str) -> None:
-    """Run one experiment after the other and write the page anew after each; a failed one does not stop the rest."""
+def _still_to_replace(folder: Path, configs: list[Experiment], *, overwrite: bool) -> set[str]:
+    """The experiments whose old runs in the folder have to give way, also those of a call that was broken off."""
+    if overwrite:
+        return {config.name for config in configs}
+    if not (folder / REPLACING).is_file():
+        return set()
+    return {str(name) for name in read_json(folder / REPLACING).get("names", ())}
+
+
+def _note_replaced(folder: Path, replaced: set[str]) -> None:
+    if replaced:
+        write_json(folder / REPLACING, {"names": sorted(replaced)})
+    else:
+        (folder / REPLACING).unlink(missing_ok=True)
+
+
+def _run_many(configs: list[Experiment], place: RunFolder, replaced: set[str], workers: int, device: str) -> None:
+    """Run one experiment after the other and write the page anew after each; a failed one does not stop the rest.
+
+    Arguments:
+        configs: the experiments, each with a folder of its own in the place.
+        place: the folder of all.
+        replaced: names of those whose old runs give way; the others go on.
+        workers: processes.
+        device: of every process.
+    """
     done: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
+    folder = place.path
     page = folder / "index.html"
+    _note_replaced(folder, replaced)
+    place.commit()
     for config in configs:
+        anew = config.name in replaced
         try:
-            results = _run(config, folder / config.name, workers, device, overwrite=False, resume=True)
-            pictures = report.study_figures(results, folder / config.name)
+            with _claimed(config, folder / config.name, overwrite=anew, resume=not anew) as own:
+                results = _run(config, own, workers, device)
+                replaced.discard(config.name)
+                _note_replaced(folder, replaced)
+                pictures = report.study_figures(results, folder / config.name)
         except (ValueError, ArithmeticError, OSError, MissingExtraError) as error:
             failures[config.name] = str(error)
             print(f"{config.name} failed: {error}", flush=True)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from aninfonce import report
+from aninfonce._folder import RunFolder, claimed
 from aninfonce._progress import Progress
-from aninfonce._runs import prepare_folder, read_results, write_results
+from aninfonce._runs import read_results, write_results
 from aninfonce.cli._common import finish
 from aninfonce.cli._processes import counted, ending_together
 from aninfonce.data import ImageDataset, sentences, summary_lines
 from aninfonce.training import EpochRecord, Processes, StepRecord, TrainConfig
 from aninfonce.training import train as train_encoder
 from aninfonce.training.memory import keep_freed_memory
+from aninfonce.training.names import check_names
 
 __all__ = ["compare", "train"]
 
@@ -56,15 +58,17 @@ def train(
         resume: continue a run that is in the output folder.
     """
     config = counted(flags.checked())
+    check_names(config)
     keep_freed_memory()
     source = config.data.replace(":", "-").replace("/", "-")
     folder = out or Path("runs") / f"{source}-{config.method}-seed-{config.seed}"
     settings = {"command": "train", **{k: v for k, v in asdict(config).items() if k not in _FREE}}
     processes = Processes(config)
-    with ending_together(processes):
-        processes.first(lambda: prepare_folder(folder, settings, overwrite=overwrite, resume=resume))
-        with terminated() as stop:
-            _train(config, folder, processes, stop)
+    with ending_together(processes), ExitStack() as stack:
+        claim = claimed(folder, settings, overwrite=overwrite, resume=resume)
+        place = processes.first(lambda: stack.enter_context(claim))
+        with terminated() as stop, keeping_what_diverged(place):
+            _train(config, folder, processes, stop, place)
         if processes.rank == 0:
             results = read_results(folder)
             pictures = report.training_figure(results, folder)
@@ -72,9 +76,11 @@ def train(
             finish(folder, report.training_table(results), [*pictures, folder / REPORT])
 
 
-def _train(config: TrainConfig, folder: Path, processes: Processes, stop: Callable[[], bool]) -> None:
-    """The training; the first process shows how it goes."""
-    if processes.rank:
+def _train(
+    config: TrainConfig, folder: Path, processes: Processes, stop: Callable[[], bool], place: RunFolder | None
+) -> None:
+    """The training; the first process, which has the run's folder, shows how it goes."""
+    if place is None:
         train_encoder(config, folder, processes=processes, stop=stop)
         return
     with Progress(f"{config.method} on {config.data}") as progress:
@@ -90,6 +96,7 @@ def _train(config: TrainConfig, folder: Path, processes: Processes, stop: Callab
                 progress.say(line)
 
         def on_step(now: StepRecord) -> None:
+            place.commit()
             note = (
                 f"loss {now.loss:.3f}, Hit@1 {now.hit_at_1:.2f}, rank {now.effective_rank:.1f}, "
                 f"{now.images_per_second:.0f} images/s"
@@ -108,11 +115,27 @@ def _train(config: TrainConfig, folder: Path, processes: Processes, stop: Callab
             folder,
             processes=processes,
             on_data=on_data,
+            on_start=place.begin,
             on_step=on_step,
             on_epoch=on_epoch,
             on_warning=lambda line: progress.say(f"warning: {line}"),
             stop=stop,
         )
+
+
+@contextmanager
+def keeping_what_diverged(place: RunFolder | None) -> Iterator[None]:
+    """Around a training: what is known about a loss that is not finite at the first step stays, or the old run does."""
+    try:
+        yield
+    except FloatingPointError as error:
+        if place is not None and place.would_restore:
+            raise FloatingPointError(
+                f"{error} The old run is back in its place; nothing of the new one is left."
+            ) from error
+        if place is not None:
+            place.commit()
+        raise
 
 
 @contextmanager
@@ -141,8 +164,14 @@ def compare(
     if not runs:
         raise ValueError("name at least one folder of a training run")
     summary = report.summarize([read_results(run) for run in runs])
-    prepare_folder(out, {"command": "compare", "runs": [str(run) for run in runs]}, overwrite=overwrite, resume=None)
     per_seed = {f"{setting}/{name}": values for setting, found in summary.items() for name, values in found.items()}
     means = {name: sum(values) / len(values) for name, values in per_seed.items()}
-    write_results(out, {"name": "compare", "runs": [str(r) for r in runs], "metrics": means, "per_seed": per_seed})
-    finish(out, report.compare_table(summary), report.compare_figure(summary, out))
+    settings = {"command": "compare", "runs": [str(run) for run in runs]}
+    missing = report.missing_control(list(summary))
+    content = {"name": "compare", "runs": settings["runs"], "metrics": means, "per_seed": per_seed}
+    with claimed(out, settings, overwrite=overwrite, resume=None) as folder:
+        folder.begin()
+        write_results(out, {**content, "missing_control": missing})
+        finish(out, report.compare_table(summary), report.compare_figure(summary, out))
+    if missing is not None:
+        print(missing)

@@ -12,8 +12,9 @@ import torch
 
 from aninfonce import report, verification
 from aninfonce._extras import require
+from aninfonce._folder import claimed
 from aninfonce._progress import Progress
-from aninfonce._runs import prepare_folder, write_results
+from aninfonce._runs import write_results
 from aninfonce.cli._common import FailedError, finish
 
 __all__ = ["verify"]
@@ -37,7 +38,6 @@ def verify(
     """
     chosen = verification.select(only)
     config = {"command": "verify", "seed": seed, "quick": quick, "only": list(only)}
-    prepare_folder(out, config, overwrite=overwrite, resume=None)
     started, cpu_started = time.perf_counter(), time.process_time()
     findings: list[verification.Finding] = []
 
@@ -53,13 +53,16 @@ def verify(
         }
 
     title = "verify: every statement of the theory, with an oracle encoder"
-    try:
-        with single_thread(), Progress(title, total=len(chosen)) as progress:
-            for finding in verification.run(seed, quick=quick, statements=only):
-                findings.append(finding)
-                progress.step(len(findings), f"{finding.statement.name}: {'holds' if finding.holds else 'FAILS'}")
-    finally:  # also what an interrupted run has found
-        write_results(out, results())
+    with claimed(out, config, overwrite=overwrite, resume=None) as folder:
+        folder.begin()
+        try:
+            with single_thread(), Progress(title, total=len(chosen)) as progress:
+                for finding in verification.run(seed, quick=quick, statements=only):
+                    findings.append(finding)
+                    folder.commit()
+                    progress.step(len(findings), f"{finding.statement.name}: {'holds' if finding.holds else 'FAILS'}")
+        finally:  # also what an interrupted run has found
+            write_results(out, results())
     finish(out, report.verification_table(results()), [])
     failed = [finding.statement.name for finding in findings if not finding.holds]
     if failed:

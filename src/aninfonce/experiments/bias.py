@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from aninfonce._checks import nearest_name
+from aninfonce.data.latent_pairs import LatentPairs
+from aninfonce.experiments.public_code import ApproximatePairs, UntransposedNTXent
 from aninfonce.experiments.recipe import Mixing, Recipe, RecoveryModel
 from aninfonce.experiments.recovery import recover
 from aninfonce.experiments.task import Outcome, Place
 from aninfonce.models.latent_encoder import LatentEncoder
 from aninfonce.objectives import AnInfoNCE, InfoNCE
 
-__all__ = ["BiasTask", "FewNegatives", "concentration_bias"]
+__all__ = ["SAMPLERS", "BiasTask", "FewNegatives", "concentration_bias"]
+
+SAMPLERS: Mapping[str, type[LatentPairs]] = {"exact": LatentPairs, "approximate": ApproximatePairs}
+"""Where positives come from: the conditional itself, or what the public code draws in its place."""
 
 
 class FewNegatives(RecoveryModel):
@@ -59,30 +65,57 @@ class BiasTask:
         recipe: how to train; the objective must be AnInfoNCE.
         groups: names for groups of latents of equal concentration (their indices, from 0).
         negatives: how many other anchors each anchor is told apart from; None: what `recipe.negatives_from` says.
+        transposed: False for the public code's loss, see `nt_xent`; takes negatives from both views, both directions.
+        sampler: of the positives, "exact" or "approximate" (the public code's).
 
     Raises:
-        ValueError: if the objective is not AnInfoNCE, or `negatives` is not from 1 to the batch size - 1.
+        ValueError: if the objective is not AnInfoNCE, `negatives` is not from 1 to the batch size - 1, the sampler is
+            unknown, or `transposed` does not fit the negatives.
     """
 
     mixing: Mixing
     recipe: Recipe
     groups: Mapping[str, Sequence[int]]
     negatives: int | None = None
+    transposed: bool = True
+    sampler: str = "exact"
 
     def __post_init__(self) -> None:
         if self.recipe.objective != "aninfonce":
             raise ValueError(f"only AnInfoNCE has a trained Λ̂, got the objective {self.recipe.objective!r}")
         if self.negatives is not None and not 1 <= self.negatives < self.recipe.batch_size:
             raise ValueError(f"negatives must be from 1 to {self.recipe.batch_size - 1}, got {self.negatives}")
+        nearest_name("sampler", self.sampler, SAMPLERS)
+        ways = (self.recipe.negatives_from, self.recipe.symmetric, self.negatives)
+        if not self.transposed and ways != ("both", True, None):
+            raise ValueError("the untransposed block is one of negatives from both views in both directions")
 
     def run(self, seed: int, place: Place) -> Outcome:
         """Train one encoder on the mixing drawn from `seed`."""
-        make_model = None
-        if self.negatives is not None:
-            make_model = partial(FewNegatives, count=self.negatives)
-        found = recover(self.mixing, self.recipe, seed, self.groups, device=place.device, make_model=make_model)
+        found = recover(
+            self.mixing,
+            self.recipe,
+            seed,
+            self.groups,
+            device=place.device,
+            make_model=self._make_model(),
+            make_pairs=SAMPLERS[self.sampler],
+        )
         bias = concentration_bias(found.matched, self.mixing.concentration, self.groups)
         return Outcome({**found.metrics, **bias}, {"curve": found.curve, "matched": found.matched})
+
+    def _make_model(self) -> Callable[[LatentEncoder, InfoNCE | AnInfoNCE], RecoveryModel] | None:
+        if self.negatives is not None:
+            return partial(FewNegatives, count=self.negatives)
+        return None if self.transposed else untransposed
+
+
+def untransposed(encoder: LatentEncoder, objective: InfoNCE | AnInfoNCE) -> RecoveryModel:
+    """A recovery under the public code's loss, from the Λ̂ at which the objective starts."""
+    if not isinstance(objective, AnInfoNCE):
+        raise TypeError(f"only AnInfoNCE has a trained Λ̂, got {type(objective).__name__}")
+    start = objective.concentration.detach()
+    return RecoveryModel(encoder, UntransposedNTXent(len(start), init=start, negatives_from="both"))
 
 
 def concentration_bias(

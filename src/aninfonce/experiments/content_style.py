@@ -19,13 +19,14 @@ from aninfonce.experiments.study import Study
 __all__ = ["ContentStyle"]
 
 # Read off a figure of the paper at 50,000 steps, to about ±.01 (style of InfoNCE: ±.02), and for R² over all latents
-# from the log of its public code; its "25 / 5" is Λ = 12.5 / 2.5 here (no factor 1/2).
+# from the log of its public code; its "25 / 5" is Λ = 12.5 / 2.5 here (no factor 1/2). There is no log of InfoNCE, and
+# its temperature is not named: τ = 1 is what the figures look like.
 REFERENCES = (
     Reference("aninfonce/r2_content", 0.99, 0.01, note="figure"),
     Reference("aninfonce/r2_style", 0.99, 0.01, note="figure"),
     Reference("aninfonce/r2", 0.997, 0.002, note="log of the public code"),
-    Reference("infonce-tau-1/r2_content", 0.95, 0.02, note="figure"),
-    Reference("infonce-tau-1/r2_style", 0.01, 0.03, note="figure"),
+    Reference("infonce-tau-1/r2_content", 0.95, 0.02, note="figure, τ not named"),
+    Reference("infonce-tau-1/r2_style", 0.01, 0.03, note="figure, τ not named"),
     Reference("aninfonce/concentration_error", 0.02, relation="<=", source="theory", note="Λ̂ = Λ with other anchors"),
 )
 

@@ -80,6 +80,10 @@ class DecoderTask:
         details |= spectra | {"axes": pack_images(_along_axes(decoder, self.radius, rng))}
         return Outcome({**numbers, **injectivity, "cpu_seconds": time.process_time() - started}, details)
 
+    def check(self, place: Place) -> None:
+        """Check that the decoder is there and whole."""
+        ImageDecoder.load(place.folder / self.file)
+
     def _provenance(self, images: ImageDataset, seed: int) -> dict[str, str]:
         return {
             "trained_on": f"{len(images.train)} images of {images.name}",

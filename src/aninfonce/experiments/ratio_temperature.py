@@ -32,8 +32,8 @@ REFERENCES = (
     Reference("aninfonce-ratio-5/r2_style", 0.99, 0.01, ">=", note="figure"),
     Reference("aninfonce-ratio-100/r2_content", 0.95, relation=">=", source="aim"),
     Reference("aninfonce-ratio-100/r2_style", 0.9, relation=">=", source="aim"),
-    Reference("infonce-tau-1-ratio-5/r2_content", 0.95, 0.02, note="figure"),
-    Reference("infonce-tau-1-ratio-5/r2_style", 0.01, 0.03, note="figure"),
+    Reference("infonce-tau-1-ratio-5/r2_content", 0.95, 0.02, note="figure, τ not named"),
+    Reference("infonce-tau-1-ratio-5/r2_style", 0.01, 0.03, note="figure, τ not named"),
     Reference("infonce-tau-1-ratio-100/r2_style", 0.1, relation="<=", source="aim"),
 )
 

@@ -80,6 +80,7 @@ def recover(
     device: str = "cpu",
     *,
     make_model: Callable[[LatentEncoder, InfoNCE | AnInfoNCE], RecoveryModel] | None = None,
+    make_pairs: Callable[[Tensor, InvertibleMLP], LatentPairs] = LatentPairs,
     measure: Callable[[Tensor, Tensor], Mapping[str, float]] | None = None,
 ) -> Recovery:
     """Train one encoder on one random mixing and measure what it recovers.
@@ -92,6 +93,7 @@ def recover(
         on_step: called with (step, loss) about a hundred times along the way.
         device: where to draw and train. The mixing and the initial weights of a seed are the same on every device.
         make_model: another way from a batch to the loss; None: that of `RecoveryModel`.
+        make_pairs: another law of the pairs, from Λ and g; the exact conditional by default.
         measure: called at the end with held-out latents and their embeddings, each of shape (rows, dim); its numbers
             join the metrics.
 
@@ -118,7 +120,7 @@ def recover(
         observations = g(LatentPairs(torch.tensor(mixing.concentration), g).latents(WHITENING, rng))
     encoder = LatentEncoder(dim, recipe.width, observations, rng, hidden_layers=recipe.hidden_layers)
     model = (make_model or RecoveryModel)(encoder, make_objective(recipe, dim)).to(device)
-    pairs = LatentPairs(torch.tensor(mixing.concentration, device=device), g.to(device))
+    pairs = make_pairs(torch.tensor(mixing.concentration, device=device), g.to(device))
     if device != "cpu":  # draws are made where they are used
         rng = torch.Generator(device).manual_seed(seed)
     recovery = recover_from(pairs, model, recipe, rng, groups, on_step, measure=measure)

@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from aninfonce._runs import RESULTS, read_json, read_results, write_json, write_results
+from aninfonce._atomic import announce
+from aninfonce._runs import read_json, read_results, write_json, write_results
 from aninfonce.experiments.reference import Reference, held_against
-from aninfonce.experiments.task import Outcome, Place, Task
+from aninfonce.experiments.task import Outcome, Place, Preparation, Task
 
 __all__ = ["Job", "Result", "Study", "run_study"]
 
@@ -145,6 +147,7 @@ def run_study(
     workers: int,
     device: str = "cpu",
     on_done: Callable[[Job, Outcome, Result], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
 ) -> Result:
     """Run what is not yet done, in `workers` processes of one thread each, and write `results.json`.
 
@@ -154,6 +157,7 @@ def run_study(
         workers: processes, at least 1.
         device: of every process.
         on_done: called after every finished job.
+        on_warning: called with a line for every kept job whose file is damaged, and which is run again.
 
     Returns:
         The result. It is written also when an interrupt (Ctrl-C) or an error ends the study early.
@@ -163,10 +167,14 @@ def run_study(
     started = time.perf_counter()
     kept = out / "jobs"
     kept.mkdir(exist_ok=True)
-    done = {job: read_job(kept / job.file) for job in study.jobs() if (kept / job.file).exists()}
-    before = float(read_results(out).get("seconds") or 0.0) if (out / RESULTS).exists() else 0.0
-    waiting = [job for job in study.jobs() if job not in done]
     place = Place(device, kept)
+    done = _finished(study, place, on_warning)
+    before = _seconds(out)
+    waiting = [job for job in study.jobs() if job not in done]
+    for job in waiting:
+        task = study.task(job)
+        if isinstance(task, Preparation):  # its own process writes the file
+            announce(kept / task.file)
 
     def result() -> Result:
         return Result(study, dict(done), before + (time.perf_counter() - started if waiting else 0.0))
@@ -191,6 +199,9 @@ def run_study(
                 process.terminate()
         found = result()
         write_results(out, found.as_json())
+        if not done:
+            with suppress(OSError):  # not empty: what a preparation has left
+                kept.rmdir()
     return found
 
 
@@ -205,6 +216,30 @@ def _run_all(
             keep(running.pop(future), future.result())
 
 
+def _finished(study: Study, place: Place, on_warning: Callable[[str], None] | None) -> dict[Job, Outcome]:
+    """The outcomes that are kept; a job whose file, or what it has prepared, is damaged is run again."""
+    found: dict[Job, Outcome] = {}
+    for job in study.jobs():
+        if (place.folder / job.file).exists():
+            try:
+                task = study.task(job)
+                if isinstance(task, Preparation):
+                    task.check(place)
+                found[job] = read_job(place.folder / job.file)
+            except ValueError as error:
+                if on_warning is not None:
+                    on_warning(f"{error}; that run is done again")
+    return found
+
+
+def _seconds(out: Path) -> float:
+    """What earlier calls have taken, as their results say; 0 where these are missing or damaged."""
+    try:
+        return float(read_results(out).get("seconds") or 0.0)
+    except (ValueError, TypeError):  # the results are written anew in any case
+        return 0.0
+
+
 def read_job(path: Path) -> Outcome:
     """A finished job's outcome, from its file.
 
@@ -212,8 +247,11 @@ def read_job(path: Path) -> Outcome:
         ValueError: if the file is not one of ours.
     """
     content = read_json(path)
-    if set(content) != {"metrics", "details"}:
-        raise ValueError(f"{path} is not the outcome of a run: expected metrics and details, got {sorted(content)}")
+    if set(content) != {"metrics", "details"} or not all(isinstance(part, dict) for part in content.values()):
+        raise ValueError(f"{path} is not the outcome of a run: expected objects metrics and details")
+    numbers = content["metrics"].values()
+    if not all(value is None or (isinstance(value, int | float) and type(value) is not bool) for value in numbers):
+        raise ValueError(f"{path} is not the outcome of a run: its metrics must be numbers")
     # null in the file: a number that was not finite
     metrics = {name: math.nan if value is None else value for name, value in content["metrics"].items()}
     return Outcome(metrics, content["details"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["Outcome", "Place", "Task"]
+__all__ = ["Outcome", "Place", "Preparation", "Task"]
 
 
 @dataclass(frozen=True)
@@ -41,4 +41,22 @@ class Task(Protocol):
 
     def run(self, seed: int, place: Place) -> Outcome:
         """Run once; everything random comes from `seed`."""
+        ...
+
+
+@runtime_checkable
+class Preparation(Task, Protocol):
+    """A run that leaves a file for the others."""
+
+    @property
+    def file(self) -> str:
+        """The file's name in the study's folder."""
+        ...
+
+    def check(self, place: Place) -> None:
+        """Check that the file is there and whole.
+
+        Raises:
+            ValueError: if it is missing or damaged.
+        """
         ...

@@ -12,7 +12,7 @@ from aninfonce._checks import nearest_name
 from aninfonce._extras import require
 from aninfonce.models.convnet import SmallConvNet
 
-__all__ = ["Backbone", "make_backbone"]
+__all__ = ["Backbone", "check_backbone", "make_backbone"]
 
 # Up to this size, ResNets get the stem of the CIFAR experiments; the ImageNet stem would leave 1/32 of the side.
 _SMALL_IMAGE = 64
@@ -72,25 +72,45 @@ def make_backbone(name: str = "small", *, channels: int, image_size: int) -> Sma
     """
     if channels < 1 or image_size < 1:
         raise ValueError(f"channels and image_size must be at least 1, got {channels} and {image_size}")
-    library, colon, rest = name.partition(":")
-    if name == "small":
-        return SmallConvNet(channels)
-    if library == "small" and rest.isdecimal() and len(rest) < 10 and int(rest):
-        return SmallConvNet(channels, int(rest))
-    if library == "timm" and rest:
-        network, head = _timm(rest, channels, image_size)
-    elif library == "torchvision" and rest:
-        network, head = _torchvision(rest, channels, image_size)
-    elif not colon:
-        network, head = _torchvision(name, channels, image_size)
-    else:
-        raise ValueError(f"unknown backbone {name!r}: expected small, small:WIDTH, timm:NAME or torchvision:NAME")
+    library, rest = check_backbone(name)
+    if library == "small":
+        return SmallConvNet(channels, int(rest)) if rest else SmallConvNet(channels)
+    network, head = (_timm if library == "timm" else _torchvision)(rest, channels, image_size)
     return Backbone(network, _feature_dim(name, network, channels, image_size), head)
+
+
+def check_backbone(name: str) -> tuple[str, str]:
+    """Check that there is a backbone of this name, without building it.
+
+    Arguments:
+        name: as for `make_backbone`.
+
+    Returns:
+        The library ("small", "timm" or "torchvision"), and the name in it; of "small" the width, empty for its default.
+
+    Raises:
+        ValueError: if the name is unknown (the message has the nearest known one).
+        MissingExtraError: if torchvision or timm is not installed.
+    """
+    library, colon, rest = name.partition(":")
+    if name == "small" or (library == "small" and rest.isdecimal() and len(rest) < 10 and int(rest)):
+        return library, rest
+    if library == "timm" and rest:
+        timm = require("timm", "vision")
+        if not timm.is_model(rest):
+            close = get_close_matches(rest, timm.list_models(), n=1, cutoff=0.4)
+            hint = f"; did you mean timm:{close[0]}?" if close else ""
+            raise ValueError(f"unknown timm backbone {rest!r}{hint}")
+        return library, rest
+    if colon and (library != "torchvision" or not rest):
+        raise ValueError(f"unknown backbone {name!r}: expected small, small:WIDTH, timm:NAME or torchvision:NAME")
+    models = require("torchvision.models", "vision")
+    nearest_name("torchvision backbone", rest or name, [*models.list_models(module=models), "small"])
+    return "torchvision", rest or name
 
 
 def _torchvision(name: str, channels: int, image_size: int) -> tuple[nn.Module, list[str]]:
     models = require("torchvision.models", "vision")
-    nearest_name("torchvision backbone", name, [*models.list_models(module=models), "small"])
     options = {"image_size": image_size} if name.startswith("vit_") else {}
     if name in ("googlenet", "inception_v3"):
         options = {"aux_logits": False, "init_weights": True}
@@ -108,10 +128,6 @@ def _torchvision(name: str, channels: int, image_size: int) -> tuple[nn.Module, 
 
 def _timm(name: str, channels: int, image_size: int) -> tuple[nn.Module, list[str]]:
     timm = require("timm", "vision")
-    if not timm.is_model(name):
-        close = get_close_matches(name, timm.list_models(), n=1, cutoff=0.4)
-        hint = f"; did you mean timm:{close[0]}?" if close else ""
-        raise ValueError(f"unknown timm backbone {name!r}{hint}")
     config = timm.get_pretrained_cfg(name)
     # Only networks with a fixed input size, such as vision transformers, are built for one.
     options = {"img_size": image_size} if config is not None and config.fixed_input_size else {}

@@ -5,7 +5,14 @@ from aninfonce.report.page import write_page
 from aninfonce.report.pairs import pairs_figure
 from aninfonce.report.run_log import LogReader, RunLog
 from aninfonce.report.study import reference_table, study_figures, study_table
-from aninfonce.report.training import compare_figure, compare_table, summarize, training_figure, training_table
+from aninfonce.report.training import (
+    compare_figure,
+    compare_table,
+    missing_control,
+    summarize,
+    training_figure,
+    training_table,
+)
 from aninfonce.report.training_page import write_training_page
 from aninfonce.report.verification import verification_table
 from aninfonce.report.watching import epoch_line, status_line, watch_view
@@ -17,6 +24,7 @@ __all__ = [
     "compare_table",
     "epoch_line",
     "experiments_table",
+    "missing_control",
     "pairs_figure",
     "reference_table",
     "scores",

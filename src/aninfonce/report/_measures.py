@@ -22,6 +22,8 @@ _MEASURES = {
     "rings": ("alarms of the checks", ".2f"),
     "concentration_content": ("Λ̂ content", ".2f"),
     "concentration_style": ("Λ̂ style", ".2f"),
+    "shift_content": ("shift, content", "+.3f"),
+    "shift_style": ("shift, style", "+.3f"),
     "folded": ("folded directions", ".1f"),
     "leakage_single": ("leakage, one family's blocks", ".3f"),
     "leakage_joint": ("leakage, joint level sets", ".3f"),

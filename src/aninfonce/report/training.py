@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from rich.table import Table
 
-__all__ = ["compare_figure", "compare_table", "readout_rows", "summarize", "training_figure", "training_table"]
+__all__ = [
+    "compare_figure",
+    "compare_table",
+    "missing_control",
+    "readout_rows",
+    "summarize",
+    "training_figure",
+    "training_table",
+]
 
 LAYERS = ("backbone", "projector")
 # Share of correct answers in the paper's tables for CIFAR-10, %: classes / augmentations.
@@ -46,6 +54,12 @@ ONLINE = (
 )
 # Settings that do not change what is trained.
 ASIDE = ("seed", "device", "loggers", "readout_every")
+# Settings that the name of a method already tells, or that it does not use.
+IMPLIED = {
+    "aninfonce": ("objective", "trainable_temperature", "temperature"),
+    "infonce-trainable": ("objective", "trainable_temperature", "concentration"),
+    "infonce-tau": ("objective", "trainable_temperature", "temperature", "concentration", "concentration_rate"),
+}
 
 
 def summarize(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[float]]]:
@@ -56,7 +70,7 @@ def summarize(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[flo
 
     Returns:
         Name of the setting -> measure -> one number a run. A setting's name is its method (`infonce-tau-0.2`), followed
-        by whatever else sets it apart from the other runs.
+        by whatever else sets it apart from the other runs, as far as its method makes use of it.
 
     Raises:
         ValueError: if a run is not a training run.
@@ -66,20 +80,40 @@ def summarize(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[flo
             raise ValueError(f"only training runs can be compared, got a run of {run.get('name')!r}")
         if not (isinstance(run.get("config"), dict) and isinstance(run.get("method"), str)):
             raise ValueError("only training runs can be compared, got one whose results lack its config or its method")
-    settings = [{key: value for key, value in run["config"].items() if key not in ASIDE} for run in runs]
-    implied = {"objective", "temperature", "trainable_temperature", "concentration", "concentration_rate"}
-    varied = [
-        key
-        for key in settings[0]
-        if key not in implied and any(setting.get(key) != settings[0].get(key) for setting in settings)
-    ]
+    known = dict.fromkeys(key for run in runs for key in run["config"])
+    settings = [{key: run["config"].get(key) for key in known if key not in _aside(run["method"])} for run in runs]
+    varied = [key for key in known if len({repr(setting[key]) for setting in settings if key in setting}) > 1]
     table: dict[str, dict[str, list[float]]] = {}
     for run, setting in zip(runs, settings, strict=True):
-        name = ", ".join([run["method"], *(f"{key} {setting.get(key)}" for key in varied)])
+        name = ", ".join([run["method"], *(f"{key} {setting[key]}" for key in varied if key in setting)])
         measures = table.setdefault(name, {})
         for measure, value in run["metrics"].items():
             measures.setdefault(measure, []).append(math.nan if value is None else value)  # JSON has no NaN
     return table
+
+
+def _aside(method: str) -> tuple[str, ...]:
+    """Settings on which a run's result does not hang, or that its method's name tells."""
+    return (*ASIDE, *next((keys for name, keys in IMPLIED.items() if method.startswith(name)), ()))
+
+
+def missing_control(settings: Sequence[str]) -> str | None:
+    """What a comparison of InfoNCE at a fixed temperature with AnInfoNCE lacks, for readers; None if nothing.
+
+    Arguments:
+        settings: the names that `summarize` gives.
+    """
+    fixed, ours, trainable = (
+        any(name.startswith(method) for name in settings)
+        for method in ("infonce-tau", "aninfonce", "infonce-trainable")
+    )
+    if not (fixed and ours) or trainable:
+        return None
+    return (
+        "InfoNCE's temperature is fixed in all of these runs, AnInfoNCE's concentrations are trained: they do not tell "
+        "what is due to the anisotropy and what to a trained temperature. Add a run with "
+        "--objective infonce --trainable-temperature."
+    )
 
 
 def compare_table(summary: Mapping[str, Mapping[str, Sequence[float]]]) -> Table:

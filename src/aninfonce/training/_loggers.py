@@ -13,6 +13,7 @@ from lightning_fabric.loggers.logger import Logger
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
+from aninfonce._atomic import announce
 from aninfonce._extras import require
 from aninfonce._runs import read_json, write_json
 from aninfonce.training.config import TrainConfig
@@ -30,6 +31,7 @@ class TensorBoard(TensorBoardLogger):
     """
 
     def __init__(self, folder: Path) -> None:
+        announce(folder / "tensorboard" / "events.out.tfevents.*")
         super().__init__(folder, name="tensorboard", version="")
 
     @rank_zero_only

@@ -39,7 +39,8 @@ class TrainConfig:
         augmentations: preset of augmentations (simclr, simclr-cifar10, simclr-imagenet, weak, crop-flip).
         objective: infonce or aninfonce.
         temperature: InfoNCE's temperature.
-        trainable_temperature: train InfoNCE's temperature, from the value above.
+        trainable_temperature: train InfoNCE's temperature, from the value above, as AnInfoNCE trains its concentration:
+            what a fair comparison of the two takes.
         concentration: initial value of every entry of AnInfoNCE's concentration.
         concentration_rate: peak learning rate of the concentration (or of a trainable temperature), whatever the batch.
         negatives_from: which other samples of the batch are negatives: positives, anchors, both (as SimCLR).

@@ -71,6 +71,7 @@ def train(
     *,
     processes: Processes | None = None,
     on_data: Callable[[ImageDataset], None] | None = None,
+    on_start: Callable[[], None] | None = None,
     on_step: Callable[[StepRecord], None] | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
     on_warning: Callable[[str], None] | None = None,
@@ -83,6 +84,8 @@ def train(
         out: existing folder of the run; a checkpoint in it is continued from.
         processes: this one and the others; default: those that the settings name are started.
         on_data: called with the loaded data set.
+        on_start: called by the first process when the data and the settings are known to be right, before anything is
+            written to the folder.
         on_step: called after every step.
         on_epoch: called after every epoch.
         on_warning: called with what was mended by itself, see `fit`.
@@ -103,6 +106,9 @@ def train(
         on_data(dataset)
     fitting, scoring = splits(config, dataset)
     images = fitting[0]
+    if len(images) < config.batch_size:
+        raise ValueError(f"a batch of {config.batch_size} needs as many training images, got {len(images)}")
+    processes.first(lambda: None if on_start is None else on_start())
     told = Told(dataset, config.background, on_warning if processes.rank == 0 else None)
     task, history = fit(
         config,
@@ -141,6 +147,8 @@ def train(
             "images_per_second": sum(record.images_per_second for record in history) / len(history),
             "concentration_min": last.concentration[0],
             "concentration_max": last.concentration[-1],
+            # InfoNCE's own parameter, so that one sees where a trainable one ended.
+            **({"temperature": 0.5 / last.concentration[0]} if config.objective == "infonce" else {}),
             "train_images": float(len(images)),
             "test_images": float(len(scoring[0])),
         },

@@ -17,6 +17,7 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import Tensor
 
+from aninfonce._atomic import sweep
 from aninfonce._runs import read_json, read_tensors, write_json, write_tensors
 from aninfonce.training.checksums import checksum, digest
 
@@ -44,7 +45,7 @@ class CheckpointStore:
     """The checkpoints of one run.
 
     Arguments:
-        folder: theirs alone; made if it is missing.
+        folder: theirs alone; the first checkpoint makes it if it is missing.
         keep: how many of the newest are kept, at least 1; with 2 or more, one that turns out damaged costs the steps
             since the one before it and not the run.
 
@@ -53,13 +54,11 @@ class CheckpointStore:
 
     Raises:
         ValueError: if `keep` is less than 1.
-        OSError: if the folder cannot be made.
     """
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
         if keep < 1:
             raise ValueError(f"keep must be at least 1 checkpoint, got {keep}")
-        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.keep = keep
         self.damaged: dict[Path, str] = {}
@@ -67,7 +66,8 @@ class CheckpointStore:
     @property
     def steps(self) -> list[int]:
         """The steps of the checkpoints that are there, damaged or not, in ascending order."""
-        found = (re.fullmatch(r"step-([0-9]{9,18})\.json", path.name) for path in self.folder.iterdir())
+        names = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
+        found = (re.fullmatch(r"step-([0-9]{9,18})\.json", name) for name in names)
         return sorted(int(name[1]) for name in found if name)
 
     def save(self, step: int, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> Path:
@@ -87,6 +87,7 @@ class CheckpointStore:
         """
         path, data = self._json(step), self._data(step)
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)  # of the same step: its tensors are about to change
             write_tensors(data, tensors)
             body = {"step": step, "sha256": checksum(data), "progress": progress}
@@ -102,10 +103,13 @@ class CheckpointStore:
         return path
 
     def sweep(self) -> None:
-        """Remove what a killed process has left half written; only where no other one is writing."""
-        for pattern in (".*.step-*", ".tmp*"):  # ours, and the file that safetensors writes before it renames it
-            for half in self.folder.glob(pattern):
-                half.unlink()
+        """Remove what a killed process has left: half-written files, and tensors without their JSON file."""
+        if not self.folder.is_dir():
+            return
+        sweep(self.folder)
+        for data in self.folder.glob("step-*.safetensors"):
+            if re.fullmatch(r"step-[0-9]{9,18}", data.stem) and not data.with_suffix(".json").exists():
+                data.unlink()
 
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint that is whole, or None if there is none at all.

@@ -23,7 +23,7 @@ class GapProjector(GapExperiment):
 
     name: ClassVar[str] = "gap-projector"
     shows: ClassVar[str] = "the gap: a projector on top of what is read out"
-    core_seconds: ClassVar[tuple[float, float]] = (140.0, 20.0)
+    core_seconds: ClassVar[tuple[float, float]] = (200.0, 28.0)
     setting: ClassVar[str] = "layers"
     axis: ClassVar[Mapping[str, Any]] = {"label": "layers of the projector (0: none)"}
     none: ClassVar[float] = 0.0
@@ -32,10 +32,11 @@ class GapProjector(GapExperiment):
     degrees: tuple[float, ...] = (0.0, 1.0, 2.0, 3.0)
 
     def runs(self, degree: float) -> Mapping[str, GapTask]:
-        """AnInfoNCE and InfoNCE at τ = 1, which takes a wider network to collapse."""
+        """AnInfoNCE and InfoNCE, its τ trainable or 1, which takes a wider network to collapse."""
         world, architecture = World(), Architecture(projector_layers=int(degree))
         return {
             "aninfonce": self.checked(world, architecture),
+            "infonce-trainable": self.isotropic(world, architecture),
             "infonce-tau-1": self.isotropic(world, architecture, temperature=1.0, width=96),
         }
 
