@@ -94,8 +94,8 @@ def anisotropy(
     from it near an isotropic Λ and near Λ = 0. The ratio is tested pair by pair (Fieller), the other two by simulation.
 
     All of this is asymptotic in the number of anchors that are not easy. From 25 wrong ones on, 95 % intervals of all
-    quantities were measured to cover 92 to 98 % (`docs/objectives.md`); with fewer, they grow and are not to be relied
-    on.
+    quantities were measured to cover 92 to 99 % (`docs/objectives.md`), the most where several entries are equal or
+    near zero; with fewer they grow and are not to be relied on.
 
     Memory does not grow with rows × negatives × dim. Time does, times dim for the Hessian, and so does groups
     × dim³.
