@@ -61,6 +61,11 @@ def test_points_of_every_seed_stand_beside_the_truth(tmp_path):
         "per_seed": {"anchors/concentration_content": [12.4, 12.6]},
     }
     assert all(path.stat().st_size > 5000 for path in negatives_figure(results, tmp_path))
+    alone = (tmp_path / "kinds.png").stat().st_size
+    results["facts"]["oracle_rows"] = {"oracle-both": "both"}
+    results["per_seed"] |= {"oracle-both/concentration_content": [12.5], "oracle-both/loss": [4.3]}
+    negatives_figure(results, tmp_path)
+    assert (tmp_path / "kinds.png").stat().st_size > alone, "the oracle has panels of its own"
 
 
 @pytest.mark.parametrize(

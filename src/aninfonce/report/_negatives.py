@@ -22,10 +22,11 @@ def negatives_figure(results: Mapping[str, Any], out: Path) -> list[Path]:
     Returns the files' paths.
     """
     facts = results["facts"]
-    blocks = {"trained": facts["rows"], "oracle (f = identity)": facts["oracle_rows"]}
+    every = {"trained": facts["rows"], "oracle (f = identity)": facts.get("oracle_rows", {})}
+    blocks = {name: rows for name, rows in every.items() if rows}
     groups = list(facts["true"])
     tallest = max(len(rows) for rows in blocks.values())
-    figure, axes = new_figure(6, width=3.9, height=max(2.6, 0.24 * tallest + 1.2), columns=3)
+    figure, axes = new_figure(3 * len(blocks), width=3.9, height=max(2.6, 0.24 * tallest + 1.2), columns=3)
     for place, (block, rows) in enumerate(blocks.items()):
         panels = axes[3 * place : 3 * place + 3]
         for axis, group, color in zip(panels, groups, PALETTE, strict=False):
