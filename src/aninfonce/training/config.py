@@ -131,6 +131,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_field_types(self)
         nearest_name("objective", self.objective, OBJECTIVES)
+        if self.trainable_temperature and self.objective != "infonce":
+            raise ValueError(
+                "trainable_temperature belongs to objective infonce; aninfonce always trains its concentration"
+            )
         nearest_name("precision", self.precision, PRECISIONS)
         nearest_name("device", self.device, ("auto", "cpu", "cuda"))
         nearest_name("optimizer", self.optimizer, OPTIMIZERS)
