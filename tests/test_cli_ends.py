@@ -24,6 +24,15 @@ TRAIN = ["train", "--limit", "256", "--epochs", "2", *SMALL]
 ASKING = [signal.SIGTERM, signal.SIGHUP]
 
 
+@pytest.fixture(autouse=True)
+def not_ignored():
+    """Under nohup SIGHUP is ignored, and stays so in our commands; here it is not."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in ASKING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, *ASKING])
 @pytest.mark.parametrize("times", [1, 2])
 def test_verify_keeps_what_it_has_found(tmp_path, monkeypatch, capsys, sent, times):

@@ -64,19 +64,19 @@ def test_finished_runs_are_not_done_again_and_a_missing_one_is(bench, plan, fini
         assert bench.execute(plan, again, 0) == summary
     (again / "infonce-trainable-seed-0" / "results.json").unlink()  # as if it had been killed
     trained = []
-    monkeypatch.setattr(bench, "train", lambda config, out: trained.append(out.name) or no_training())
+    monkeypatch.setattr(bench, "train", lambda config, out, **_: trained.append(out.name) or no_training())
     with pytest.raises(AssertionError):
         bench.execute(plan, again, 0)
     assert trained == ["infonce-trainable-seed-0"]
     kept = json.loads((again / "summary.json").read_text())
     assert not kept["complete"]
-    assert "aninfonce/projector/augmentation_r2" in kept["per_seed"], "what is finished is summed up"
+    assert "infonce/projector/augmentation_r2" in kept["per_seed"], "what is finished is summed up"
 
 
 def test_a_run_with_other_settings_is_refused(bench, plan, finished):
     folder, _ = finished
     longer = replace(plan, epochs=2)
-    with pytest.raises(ValueError, match=r"aninfonce-seed-0 holds a run with other settings \(epochs\)"):
+    with pytest.raises(ValueError, match=r"infonce-seed-0 holds a run with other settings \(epochs\)"):
         bench.execute(longer, folder, 0)
 
 

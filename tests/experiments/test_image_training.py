@@ -152,7 +152,7 @@ def test_an_interrupted_training_continues_in_its_folder(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("aninfonce.training.run.readouts", broken)
+        patched.setattr("aninfonce.training.run.read_out", broken)
         with pytest.raises(KeyboardInterrupt):
             task.run(3, Place("cpu", tmp_path / "b"))
     (checkpoints,) = (tmp_path / "b").glob(f"*/{CHECKPOINTS}")

@@ -91,12 +91,17 @@ def test_a_number_that_is_not_finite_survives_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"metrics": {}}', "\x00"])
-def test_a_damaged_outcome_is_named(tmp_path, content):
-    run_study(toy_study(), tmp_path, workers=1)
+def test_a_damaged_outcome_is_named_and_made_again(tmp_path, content):
+    whole = run_study(toy_study(), tmp_path, workers=1)
     broken = tmp_path / "jobs" / "double-seed-1.json"
+    before = broken.read_bytes()
     broken.write_text(content)
-    with pytest.raises(ValueError, match=r"double-seed-1\.json"):
-        run_study(toy_study(), tmp_path, workers=1)
+    warned = []
+    again = run_study(toy_study(), tmp_path, workers=1, on_warning=warned.append)
+    assert len(warned) == 1
+    assert "double-seed-1.json" in warned[0]
+    assert again.outcomes == whole.outcomes
+    assert broken.read_bytes() == before
 
 
 def test_there_must_be_a_worker(tmp_path):

@@ -122,7 +122,7 @@ def test_an_empty_split_has_features_without_rows():
 def one_class():
     digits = load_images("digits")
     labels = torch.zeros_like(digits.train.labels)
-    return ImageDataset("digits", ImageSplit(digits.train.images, labels), digits.test, ("cat",))
+    return ImageDataset("digits", ImageSplit(digits.train.images, labels), digits.test, digits.class_names)
 
 
 def test_periodic_readouts_warn_once(monkeypatch, tmp_path):

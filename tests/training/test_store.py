@@ -125,8 +125,10 @@ def test_a_full_disk_is_one_clear_error_and_costs_nothing(tmp_path, context):
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
-        CheckpointStore(tmp_path / "file" / "checkpoints")
+    store = CheckpointStore(tmp_path / "file" / "checkpoints")
+    assert store.steps == []
+    with pytest.raises(OSError, match=r"cannot write the checkpoint of step 1 to .*; there is none before it"):
+        store.save(1, {}, {})
     with pytest.raises(ValueError, match="keep must be at least 1"):
         CheckpointStore(tmp_path, keep=0)
 

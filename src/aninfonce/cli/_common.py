@@ -24,13 +24,16 @@ def check_output_file(path: Path, suffixes: tuple[str, ...], *, overwrite: bool)
     """Check that a file can be written there, before anything is computed for it.
 
     Raises:
-        ValueError: if its ending is another, it is there already and `overwrite` is not given, or its folder is not.
+        ValueError: if its ending is another, it is there already and `overwrite` is not given, it is a symbolic link,
+            or its folder is not there.
     """
     if path.suffix not in suffixes:
         raise ValueError(f"the output file must end in {' or '.join(suffixes)}, got {path}")
     if path.is_dir():
         raise ValueError(f"the output file {path} is a folder")
-    if os.path.lexists(path) and not overwrite:  # also a link to nowhere
+    if path.is_symlink():
+        raise ValueError(f"the output file {path} is a symbolic link; move it away, or name another file")
+    if path.exists() and not overwrite:
         raise ValueError(f"{path} is there already; pass --overwrite")
     if not path.parent.is_dir():
         raise ValueError(f"the folder {path.parent} of the output file does not exist")

@@ -107,7 +107,7 @@ class OracleTask:
     def _objective(self, true: Tensor) -> AnInfoNCE:
         kind = AnInfoNCE if self.transposed else UntransposedNTXent
         made = kind(len(true), init=true.float(), negatives_from=self.negatives_from, symmetric=self.symmetric)
-        made = made.to(true)  # double precision
+        made = made.to(true.device, true.dtype)  # double precision
         with torch.no_grad():
             made.raw_concentration.copy_(true.log())
         return made

@@ -53,7 +53,9 @@ def _draw_seeds(
     axis: Axes, per_seed: Mapping[str, Any], names: tuple[str, str], text: str, marker: str, color: str
 ) -> None:
     """The mean over the seeds, with bars from the lowest to the highest."""
-    pairs = zip(*(per_seed.get(name) or () for name in names), strict=True)
+    if any(name not in per_seed for name in names):
+        return
+    pairs = zip(*(per_seed[name] for name in names), strict=True)
     # null in the file, NaN before it is written: could not be measured
     measured = [(100 * x, 100 * y) for x, y in pairs if None not in (x, y) and math.isfinite(x + y)]
     if not measured:
