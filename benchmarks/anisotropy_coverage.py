@@ -1,8 +1,8 @@
 """How often do the 95 % intervals of `metrics.anisotropy` hold the truth? `python benchmarks/anisotropy_coverage.py`.
 
 Pairs are drawn from the exact conditional, seed 1,000,000 + r for replicate r of every setting, so that a longer run
-extends a shorter one. The settings take turns; when the minutes are over, each has as many replicates as it got. The table goes
-into `docs/objectives.md`; `--table` only writes it anew from the file of results.
+extends a shorter one. The settings take turns; when the minutes are over, each has as many replicates as it got. The
+table goes into `docs/objectives.md`; `--table` only writes it anew from the file of results.
 """
 
 from __future__ import annotations
