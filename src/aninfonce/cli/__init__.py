@@ -3,6 +3,9 @@
 Exit codes: 0 done, 1 the computation failed or a statement of the theory was refuted, 2 a setting or a file is not as
 it must be, 75 a training asked to stop (SIGTERM, SIGHUP) that goes on with --resume, 130 interrupted (Ctrl-C, and
 SIGTERM or SIGHUP for the other commands). Output that nobody reads or that cannot be shown changes none of them.
+
+The commands' modules import rooms (`from aninfonce import training`), whose names are loaded when they are used, and
+what is light: help, errors of usage and `watch` do without torch. A test holds that.
 """
 
 from __future__ import annotations
@@ -10,8 +13,6 @@ from __future__ import annotations
 import os
 import sys
 from typing import Any
-
-import torch.distributed as dist
 
 from aninfonce._extras import MissingExtraError, require
 from aninfonce._text import printable
@@ -27,7 +28,7 @@ from aninfonce.cli.shards import shards
 from aninfonce.cli.train import compare, train
 from aninfonce.cli.verify import verify
 from aninfonce.cli.watch import watch
-from aninfonce.training import ElsewhereError, PreemptedError
+from aninfonce.training.stopping import ElsewhereError, PreemptedError
 
 __all__ = ["main"]
 
@@ -39,7 +40,8 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: the command line without the program's name; default: the process's own.
     """
     code = run(sys.argv[1:] if arguments is None else arguments)
-    if code and dist.is_available() and dist.is_initialized():
+    dist = sys.modules.get("torch.distributed")  # only a command that trains has loaded it
+    if code and dist is not None and dist.is_available() and dist.is_initialized():
         # The connections to processes that may be gone: to take them down would wait for seconds, or abort this one.
         os._exit(code)
     sys.exit(code)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
+from aninfonce import data as image_data
+from aninfonce import training
 from aninfonce._checks import nearest_name
 from aninfonce._progress import Progress
 from aninfonce.cli._common import check_output_file
 from aninfonce.cli._output import say
-from aninfonce.data import ImageDataset, StoredImages, load_images, sentences
-from aninfonce.training import Encoder, encode, load
-from aninfonce.training.feature_file import SplitFeatures, write_npz, write_parquet
-from aninfonce.training.seen import remarks_of
 
 __all__ = ["embed"]
 
@@ -49,9 +45,9 @@ def embed(
     """
     layers = LAYERS[nearest_name("layer", layer, LAYERS)]
     check_output_file(out, (".npz", ".parquet"), overwrite=overwrite)
-    encoder = load(run, device)
+    encoder = training.load(run, device)
     own = data is None or data == encoder.config.data
-    dataset = load_images(
+    dataset = image_data.load_images(
         encoder.config.data if data is None else data,
         encoder.config.data_root if data_root is None and own else data_root,
         image_size=encoder.image_size,
@@ -59,32 +55,34 @@ def embed(
         max_corrupt=encoder.config.max_corrupt,
         background=encoder.config.background,
     )
-    splits: list[SplitFeatures] = []
+    splits: list[training.SplitFeatures] = []
     with Progress(f"features of {dataset.name}", total=len(SPLITS)) as progress:
         for done, name in enumerate(SPLITS, start=1):
             splits.append(_features(encoder, dataset, name, layers))
             images = (dataset.train if name == "train" else dataset.test).images
-            skipped = len(images.skipped) if isinstance(images, StoredImages) else 0
+            skipped = len(images.skipped) if isinstance(images, image_data.StoredImages) else 0
             progress.step(done, f"{name}: {len(splits[-1].places)} images, {skipped} skipped as unreadable")
-    for line in sentences(remarks_of(dataset), encoder.config.background):
+    for line in image_data.sentences(training.remarks_of(dataset), encoder.config.background):
         print(line)
     if out.suffix == ".npz":
-        write_npz(out, splits)
+        training.write_npz(out, splits)
     else:
-        write_parquet(out, splits, dataset.class_names)
+        training.write_parquet(out, splits, dataset.class_names)
     for split in splits:
         for found, values in split.layers.items():
             say(f"{split.name}_{found}: {' × '.join(map(str, values.shape))}")
     say(out)
 
 
-def _features(encoder: Encoder, dataset: ImageDataset, name: str, layers: tuple[str, ...]) -> SplitFeatures:
+def _features(
+    encoder: training.Encoder, dataset: image_data.ImageDataset, name: str, layers: tuple[str, ...]
+) -> training.SplitFeatures:
     split = dataset.train if name == "train" else dataset.test
     if split.images.shape[1] != encoder.channels:
         raise ValueError(
             f"the encoder takes images of {encoder.channels} channels, {dataset.name} has {split.images.shape[1]}"
         )
-    found = encode(encoder.task.model, split.images)
-    places = found["places"].to(torch.int64)
+    found = training.encode(encoder.task.model, split.images)
+    places = found["places"].long()
     labels = None if split.labels is None else split.labels[places]
-    return SplitFeatures(name, {layer: found[layer] for layer in layers}, places, labels)
+    return training.SplitFeatures(name, {layer: found[layer] for layer in layers}, places, labels)

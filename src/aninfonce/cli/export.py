@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aninfonce import training
 from aninfonce._checks import nearest_name
 from aninfonce._progress import Progress
 from aninfonce.cli._common import check_output_file
 from aninfonce.cli._output import say
-from aninfonce.training import export_encoder, load
-from aninfonce.training.export import FORMATS
+from aninfonce.training.outputs import FORMATS
 
 __all__ = ["export"]
 
@@ -34,9 +34,9 @@ def export(
     """
     suffix = FORMATS[nearest_name("format", format, FORMATS)]
     file = run / f"encoder{suffix}" if out is None else out
-    encoder = load(run)
+    encoder = training.load(run)
     check_output_file(file, (suffix,), overwrite=overwrite)
     with Progress(f"export of the {layer}"):
-        difference = export_encoder(encoder, file, format=format, layer=layer)
+        difference = training.export_encoder(encoder, file, format=format, layer=layer)
     say(f"file and encoder differ by {difference:.1e} of the features' scale")
     say(file)

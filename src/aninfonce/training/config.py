@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aninfonce._checks import check_field_types, nearest_name
-from aninfonce.data import background_colour
+from aninfonce.data.background import background_colour
 
 __all__ = ["OBJECTIVES", "TrainConfig"]
 

@@ -13,11 +13,10 @@ from aninfonce._checks import nearest_name
 from aninfonce._extras import require
 from aninfonce._runs import atomically
 from aninfonce.training.encoder import Encoder
-from aninfonce.training.readouts import LAYERS
+from aninfonce.training.outputs import FORMATS, LAYERS
 
-__all__ = ["FORMATS", "TOLERANCE", "export_encoder"]
+__all__ = ["TOLERANCE", "export_encoder"]
 
-FORMATS = {"onnx": ".onnx", "torch-export": ".pt2"}
 TOLERANCE = 1e-5
 _BATCHES = (1, 5)  # of the images that the file is tried on; neither is the one it is traced with
 _TRACED = 2
