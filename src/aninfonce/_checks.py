@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, get_args, get_origin, get_type_hints
@@ -15,9 +15,22 @@ from typing import TYPE_CHECKING, get_args, get_origin, get_type_hints
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["check_field_types", "nearest_name"]
+__all__ = ["OneOf", "check_field_types", "nearest_name"]
 
 _LARGEST = sys.float_info.max
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The names that a text is one of: `Annotated[str, OneOf(LAYERS)]`, for the help of the command line.
+
+    Not a `Literal`: a name that is none of them is for `nearest_name` to refuse, which knows the one that was meant.
+
+    Attributes:
+        names: in the order in which they are shown.
+    """
+
+    names: tuple[str, ...]
 
 
 def check_field_types(settings: DataclassInstance) -> None:

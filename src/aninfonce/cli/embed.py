@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from aninfonce import data as image_data
 from aninfonce import training
-from aninfonce._checks import nearest_name
+from aninfonce._checks import OneOf, nearest_name
 from aninfonce._progress import Progress
 from aninfonce.cli._common import check_output_file
 from aninfonce.cli._output import say
@@ -22,7 +23,7 @@ def embed(
     out: Path,
     data: str | None = None,
     data_root: Path | None = None,
-    layer: str = "both",
+    layer: Annotated[str, OneOf(tuple(LAYERS))] = "both",
     device: str = "cpu",
     overwrite: bool = False,
 ) -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from aninfonce import training
-from aninfonce._checks import nearest_name
+from aninfonce._checks import OneOf, nearest_name
 from aninfonce._progress import Progress
 from aninfonce.cli._common import check_output_file
 from aninfonce.cli._output import say
-from aninfonce.training.outputs import FORMATS
+from aninfonce.training.outputs import FORMATS, LAYERS
 
 __all__ = ["export"]
 
 
 def export(
     run: Path,
-    format: str = "onnx",
+    format: Annotated[str, OneOf(tuple(FORMATS))] = "onnx",
     out: Path | None = None,
-    layer: str = "backbone",
+    layer: Annotated[str, OneOf(LAYERS)] = "backbone",
     overwrite: bool = False,
 ) -> None:
     """Write a trained encoder to one file that runs without this package, and compare the two.
@@ -32,6 +33,7 @@ def export(
         layer: backbone, or projector (on the unit sphere).
         overwrite: replace the file if it is there.
     """
+    nearest_name("layer", layer, LAYERS)
     suffix = FORMATS[nearest_name("format", format, FORMATS)]
     file = run / f"encoder{suffix}" if out is None else out
     encoder = training.load(run)

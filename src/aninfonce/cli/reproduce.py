@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from aninfonce import experiments, report, training
-from aninfonce._checks import nearest_name
+from aninfonce._checks import OneOf, nearest_name
 from aninfonce._extras import MissingExtraError
 from aninfonce._folder import RunFolder, claimed
 from aninfonce._progress import Progress
@@ -18,6 +18,7 @@ from aninfonce.cli._output import say
 
 __all__ = ["reproduce"]
 
+DEVICES = ("cpu", "cuda")
 REPLACING = "replacing.json"
 
 
@@ -31,7 +32,7 @@ def reproduce(
     steps: int | None = None,
     data_root: Path | None = None,
     workers: int | None = None,
-    device: str = "cpu",
+    device: Annotated[str, OneOf(DEVICES)] = "cpu",
     overwrite: bool = False,
     resume: bool = False,
 ) -> None:
@@ -61,7 +62,7 @@ def reproduce(
         raise ValueError(f"workers must be at least 1, got {workers}")
     from aninfonce._tensor_checks import check_device  # with torch
 
-    check_device(nearest_name("device", device, ("cpu", "cuda")))
+    check_device(nearest_name("device", device, DEVICES))
     chosen = _choose(names)
     given = {"seeds": seeds, "first_seed": seed, "steps": steps, "data_root": data_root}
     configs = [_configure(experiment, given, quick, strict=len(chosen) == 1) for experiment in chosen]
