@@ -12,6 +12,7 @@ from aninfonce import report, training
 from aninfonce._folder import RunFolder, claimed
 from aninfonce._progress import Progress
 from aninfonce._runs import RESULTS, read_results, write_results
+from aninfonce._text import file_name
 from aninfonce.cli._common import finish
 from aninfonce.cli._output import say
 from aninfonce.cli._processes import counted, ending_together
@@ -55,18 +56,18 @@ def train(
         flags: the settings.
         out: folder for results.json, report.html, the weights and the figure; default runs/DATA-METHOD-seed-SEED.
         overwrite: replace a run that is in the output folder.
-        resume: continue a run that is in the output folder.
+        resume: continue a run that is in the output folder, also with more --epochs than before: the learning rate then
+            follows the schedule of the larger number from there on.
     """
     config = flags.checked()
     check_names(config)
     config = counted(config)
     keep_freed_memory()
-    source = config.data.replace(":", "-").replace("/", "-")
-    folder = out or Path("runs") / f"{source}-{config.method}-seed-{config.seed}"
+    folder = out or Path("runs") / file_name(config.data, f"-{config.method}-seed-{config.seed}")
     settings = {"command": "train", **{k: v for k, v in asdict(config).items() if k not in _FREE}}
     processes = training.Processes(config)
     with ending_together(processes), ExitStack() as stack:
-        claim = claimed(folder, settings, overwrite=overwrite, resume=resume)
+        claim = claimed(folder, settings, overwrite=overwrite, resume=resume, raising=("epochs",))
         place = processes.first(lambda: stack.enter_context(claim))
         stop = Stop()
         with asked_to_end(stop.ask), keeping_what_diverged(place):
@@ -100,6 +101,10 @@ def _train(
             for line in image_data.sentences(dataset.remarks, config.background):
                 progress.say(line)
             progress.say(f"{len(dataset.train)} training and {len(dataset.test)} test images{skipped}")
+            trained, held_out = training.numbers_of_images(config, len(dataset.train))
+            if trained < len(dataset.train):
+                kept = f", {held_out} are held out for validation" if held_out else ""
+                progress.say(f"trained on {trained} of the {len(dataset.train)} training images{kept}")
             for line in image_data.summary_lines(dataset):
                 progress.say(line)
 

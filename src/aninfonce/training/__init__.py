@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aninfonce.training.processes import Processes
     from aninfonce.training.readouts import encode, readouts, reasons
     from aninfonce.training.records import EpochRecord, StepRecord
-    from aninfonce.training.run import TrainResult, train
+    from aninfonce.training.run import TrainResult, numbers_of_images, train
     from aninfonce.training.seen import remarks_of
     from aninfonce.training.stopping import ElsewhereError, PreemptedError, Stop
 
@@ -30,7 +30,7 @@ lazily(
         "processes": ["Processes"],
         "readouts": ["encode", "readouts", "reasons"],
         "records": ["EpochRecord", "StepRecord"],
-        "run": ["TrainResult", "train"],
+        "run": ["TrainResult", "numbers_of_images", "train"],
         "seen": ["remarks_of"],
         "stopping": ["ElsewhereError", "PreemptedError", "Stop"],
     },
@@ -51,6 +51,7 @@ __all__ = [
     "export_encoder",
     "fit",
     "load",
+    "numbers_of_images",
     "readouts",
     "reasons",
     "remarks_of",
