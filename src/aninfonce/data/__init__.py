@@ -9,6 +9,7 @@ from aninfonce._lazy import lazily
 if TYPE_CHECKING:
     from aninfonce.data.augmentations import Augmentation, augment_images
     from aninfonce.data.background import background_colour
+    from aninfonce.data.channels import with_channels
     from aninfonce.data.config import PRESETS, AugmentationConfig
     from aninfonce.data.files import ImageFiles, load_files
     from aninfonce.data.findings import Findings, Ignored
@@ -35,6 +36,7 @@ lazily(
     {
         "augmentations": ["Augmentation", "augment_images"],
         "background": ["background_colour"],
+        "channels": ["with_channels"],
         "config": ["PRESETS", "AugmentationConfig"],
         "files": ["ImageFiles", "load_files"],
         "findings": ["Findings", "Ignored"],
@@ -87,5 +89,6 @@ __all__ = [
     "shuffled_order",
     "summary_lines",
     "summary_of",
+    "with_channels",
     "write_shards",
 ]

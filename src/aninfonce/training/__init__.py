@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from aninfonce.training.config import TrainConfig
     from aninfonce.training.encoder import Encoder, load
     from aninfonce.training.export import export_encoder
-    from aninfonce.training.feature_file import SplitFeatures, write_npz, write_parquet
+    from aninfonce.training.feature_file import SplitFeatures, path_text, write_npz, write_parquet
     from aninfonce.training.loop import fit
     from aninfonce.training.processes import Processes
     from aninfonce.training.readouts import encode, readouts, reasons
@@ -25,7 +25,7 @@ lazily(
         "config": ["TrainConfig"],
         "encoder": ["Encoder", "load"],
         "export": ["export_encoder"],
-        "feature_file": ["SplitFeatures", "write_npz", "write_parquet"],
+        "feature_file": ["SplitFeatures", "path_text", "write_npz", "write_parquet"],
         "loop": ["fit"],
         "processes": ["Processes"],
         "readouts": ["encode", "readouts", "reasons"],
@@ -52,6 +52,7 @@ __all__ = [
     "fit",
     "load",
     "numbers_of_images",
+    "path_text",
     "readouts",
     "reasons",
     "remarks_of",
