@@ -105,6 +105,11 @@ def _train(
             if trained < len(dataset.train):
                 kept = f", {held_out} are held out for validation" if held_out else ""
                 progress.say(f"trained on {trained} of the {len(dataset.train)} training images{kept}")
+                if config.limit is not None and config.data.startswith("folder:"):
+                    progress.say(
+                        f"note: folder:PATH decodes every image before some are chosen; --data files:PATH --image-size "
+                        f"{dataset.image_size} decodes only those"
+                    )
             for line in image_data.summary_lines(dataset):
                 progress.say(line)
 

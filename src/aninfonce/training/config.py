@@ -35,7 +35,8 @@ class TrainConfig:
         max_corrupt: share of the images, in [0, 1], that may be unreadable; they are named and skipped, more of them
             stop the run.
         background: colour that transparent images are put on: a name of CSS, #rrggbb, or a grey from 0 to 255.
-        limit: train on that many images only (a random subset, the same for every objective of one seed).
+        limit: train on that many images only (a random subset, the same for every objective of one seed). Of files,
+            shards, hf and imagenet only these are decoded, and those that are scored; folder:PATH decodes all at first.
         image_size: side to which the images are brought, pixels; default: the data set's own; 32 for folder:PATH, 224
             for files, shards and hf.
         augmentations: preset of augmentations (simclr, simclr-cifar10, simclr-imagenet, weak, crop-flip).
