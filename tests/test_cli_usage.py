@@ -22,9 +22,9 @@ def help_of(command, capsys):
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("flag", ["--version", "-V"])
-def test_the_version_is_that_of_the_metadata(flag, capsys):
-    assert run([flag]) == 0
+@pytest.mark.parametrize("arguments", [["--version"], ["-V"], ["train", "--version"]], ids=" ".join)
+def test_the_version_is_that_of_the_metadata(arguments, capsys):
+    assert run(arguments) == 0
     assert capsys.readouterr().out == f"aninfonce {version('aninfonce')}\n"
     assert aninfonce.__version__ == version("aninfonce")
 

@@ -114,7 +114,7 @@ def _known(error: Exception, command: str) -> tuple[int, str] | None:
 
 
 def _parse_and_call(arguments: list[str]) -> None:
-    if arguments[:1] in (["--version"], ["-V"]):
+    if "--version" in arguments[:2] or arguments[:1] == ["-V"]:
         say(f"aninfonce {__version__}")
         return
     _parse(arguments)()

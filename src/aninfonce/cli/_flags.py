@@ -61,7 +61,10 @@ def _described(hint: Any, default: Any, completing: bool) -> Any:
     """A parameter's annotation for the parser."""
     if is_dataclass(hint) and isinstance(hint, type):
         hints = get_type_hints(hint, include_extras=True)
-        own = {f.name: _described(hints[f.name], f.default, completing) for f in fields(hint)}
+        own = {  # one inside it stays what its default is
+            f.name: hints[f.name] if is_dataclass(hints[f.name]) else _described(hints[f.name], f.default, completing)
+            for f in fields(hint)
+        }
         return type(hint.__name__, (hint,), {"__annotations__": own, "__module__": hint.__module__})
     told: dict[str, Any] = {}
     if default is None or default == () or (default is Parameter.empty and get_origin(hint) is tuple):
