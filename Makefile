@@ -58,12 +58,12 @@ results: $(STAMP)
 	$(BIN)/aninfonce reproduce all --out runs/all --resume $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
 	$(BIN)/python benchmarks/experiments.py runs/all
 
-# The README's tables of ten mixings: content-style takes 18 minutes on 2 cores.
+# The tables of ten mixings in docs/measured.md: content-style takes 18 minutes on 2 cores.
 results-ten: $(STAMP)
 	$(BIN)/aninfonce reproduce content-style --seeds 10 --out runs/results/content-style --resume
 	$(BIN)/aninfonce reproduce linear-spectrum --seeds 10 --seed 10 --out runs/results/linear-spectrum --resume
 
-# Goes on where it was; ends with the README's table.
+# Goes on where it was; ends with the table in docs/measured.md.
 bench-fashion-mnist: $(STAMP)
 	$(BIN)/python benchmarks/fashion_mnist.py $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
 	$(BIN)/python benchmarks/fashion_mnist_table.py

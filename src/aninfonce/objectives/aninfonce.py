@@ -1,4 +1,11 @@
-"""AnInfoNCE: one trainable concentration for every embedding dimension."""
+"""AnInfoNCE, equation 4 of arXiv 2407.00143: one trainable concentration for every embedding dimension.
+
+    L(u, v) = E[ -log( e^{s(u, v)} / (e^{s(u, v)} + Σ_j e^{s(u, v_j)}) ) ],    s(u, v) = -(u - v)ᵀ Λ̂ (u - v)
+
+v is the positive of the anchor u, the v_j are its negatives, and Λ̂ is a trainable diagonal matrix. The class below says
+it again in two lines of PyTorch. How the same number is computed without the batch × batch matrix stands in `_base.py`
+and the modules below it.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +23,21 @@ __all__ = ["AnInfoNCE"]
 
 class AnInfoNCE(ContrastiveObjective):
     """The anisotropic contrastive loss; similarity -(u-v)ᵀ Λ̂ (u-v) with a trainable diagonal Λ̂.
+
+    In its dense form, squared differences weighted by λ and then cross-entropy with the diagonal, it is two lines (for
+    one direction, embeddings on the unit sphere, and the other view's samples as negatives):
+
+        >>> import torch
+        >>> from torch.nn import functional as F
+        >>> from aninfonce import AnInfoNCE
+        >>> λ = torch.tensor([12.5, 2.5, 2.5])
+        >>> u, v = F.normalize(torch.randn(2, 8, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+        >>> similarities = -((u[:, None] - v[None]).square() * λ).sum(-1)  # (batch, batch)
+        >>> dense = F.cross_entropy(similarities, torch.arange(len(u)))
+        >>> torch.allclose(AnInfoNCE(dim=3, init=λ, symmetric=False)(u, v), dense)
+        True
+
+    This module gives the same value and gradients from blocks of the matrix, in memory that grows with batch · dim.
 
     If the positives follow p(z⁺|z) ∝ exp(-(z⁺-z)ᵀΛ(z⁺-z)) on the sphere and the negatives the uniform marginal, a
     minimiser recovers the latents up to a block-orthogonal map (a block: latents of equal Λ), and Λ̂ = Λ up to the
