@@ -1,4 +1,4 @@
-"""Fashion-MNIST's benchmark: it goes on run by run, tunes both kinds of InfoNCE alike, and docs/measured.md has its table."""
+"""Fashion-MNIST's benchmark: it goes on run by run, tunes all methods alike, and docs/measured.md has its table."""
 
 import importlib
 import json
