@@ -1,6 +1,7 @@
 """The README and the docs are true: their code runs, their links lead somewhere, their make targets exist."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -14,7 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # The package index shows the README without the rest of the repository: there only whole addresses lead anywhere.
 HOME = PROJECT["urls"]["Homepage"]
 PAGE, RAW = f"{HOME}/blob/main/", f"{HOME.replace('//github.com', '//raw.githubusercontent.com')}/main/"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def code_blocks():
@@ -105,3 +106,29 @@ def test_make_targets_are_there():
     assert {"demo", "test"} <= named
     for target in named:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_make_help_shows_every_target():
+    makefile = (ROOT / "Makefile").read_text()
+    (listed,) = re.findall(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)
+    shown = subprocess.run(["make", "help"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert re.findall(r"^make ([a-z-]+) +\S", shown, flags=re.MULTILINE) == re.findall(
+        r"^([a-z-]+):.* ## ", makefile, flags=re.MULTILINE
+    )
+    assert set(re.findall(r"^make ([a-z-]+)", shown, flags=re.MULTILINE)) == set(listed.split())
+
+
+def test_every_file_that_the_maintainers_pages_name_is_there():
+    places = [ROOT, ROOT / "benchmarks", ROOT / "src" / "aninfonce"]
+    rooms = [room for room in (ROOT / "src" / "aninfonce").iterdir() if room.is_dir()]
+    for page in ("CONTRIBUTING.md", "docs/architecture.md"):
+        named = set(re.findall(r"`([a-z_/]+\.py)`", (ROOT / page).read_text()))
+        assert len(named) > 10
+        for name in named:
+            assert any((place / name).is_file() for place in [*places, *rooms]), f"{page} names {name}"
+
+
+def test_architecture_names_every_private_module_at_the_foot():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    for module in (ROOT / "src" / "aninfonce").glob("_[a-z]*.py"):
+        assert f"`{module.stem}`" in text, module.stem
