@@ -53,8 +53,8 @@ def run(arguments: list[str]) -> int:
 
 # What an interrupted command leaves.
 _LEFT = {
-    "train": "the last checkpoint is in the output folder: go on with --resume",
-    "reproduce": "every finished run is in the output folder: go on with --resume",
+    "train": "the last checkpoint is in the output folder; continue with --resume",
+    "reproduce": "every finished run is in the output folder; continue with --resume",
     "verify": "results.json has what was found so far",
     "embed": "no file was written",
     "export": "no file was written",
@@ -70,7 +70,7 @@ def _run(arguments: list[str]) -> int:
         print(f"interrupted; {_LEFT.get(command, 'what was written is in the output folder')}", file=sys.stderr)
         return 130
     except PreemptedError as error:
-        print(f"{printable(error)}: go on with --resume", file=sys.stderr)
+        print(f"{printable(error)}; continue with --resume", file=sys.stderr)
         return 75  # EX_TEMPFAIL: try again later
     except QuietError as error:
         return error.code

@@ -23,14 +23,14 @@ def export(
 ) -> None:
     """Write a trained encoder to one file that runs without this package, and compare the two.
 
-    The file's network takes uint8 images of shape (batch, channels, size, size), of the run's size and any batch.
+    The exported network takes uint8 images of shape (batch, channels, size, size), with the run's size and any batch.
 
     Args:
         run: folder of a training run.
         format: onnx, or torch-export (for torch.export.load).
-        out: the file, ending in .onnx or .pt2; default: encoder.onnx or encoder.pt2 in the run's folder.
+        out: the file, ending in .onnx or .pt2; by default encoder.onnx or encoder.pt2 in the run's folder.
         layer: backbone, or projector (on the unit sphere).
-        overwrite: replace the file if it is there.
+        overwrite: replace the file if it exists.
     """
     suffix = FORMATS[nearest_name("format", format, FORMATS)]
     file = run / f"encoder{suffix}" if out is None else out

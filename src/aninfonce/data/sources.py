@@ -106,7 +106,7 @@ def load_images(
     known = [*SOURCES, "imagenet", "imagenet:N", *(f"{kind}:PATH" for kind in _PATHS)]
     source = SOURCES[nearest_name("data set", name, known)]
     if root is not None and not root.is_dir() and name != "digits":
-        raise ValueError(f"the data root {root} is not a folder; leave it away to download {name}")
+        raise ValueError(f"the data root {root} is not a folder; omit it to download {name}")
     dataset = source(root, seed, download)
     size = 16 if name == "digits" and image_size is None else image_size
     if size is None or size == dataset.image_size:

@@ -1,4 +1,4 @@
-"""Hard negatives: what each kind makes of Λ̂, with trained encoders, and how Λ itself is had back.
+"""Hard negatives: what each kind makes of Λ̂, with trained encoders, and how Λ itself is recovered.
 
 Negatives drawn near their anchor, from p⁻ ∝ exp(-(c-z)ᵀΛ⁻(c-z)), give Λ̂ = Λ - Λ⁻, and Λ with the log-Q correction; the
 batch's own, re-weighted by e^{βs}, give Λ̂ = Λ/(1 + β); the k hardest give Λ if the choice ignores which one is the

@@ -1,4 +1,4 @@
-"""One run with harder negatives than the batch offers by itself: how they are had, and what Λ̂ comes out as."""
+"""One run with harder negatives than the batch offers by itself: how they are drawn, and which Λ̂ results."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def folded_directions(z: Tensor, z_hat: Tensor) -> int:
 
     Returns:
         Among the principal axes of what a linear map leaves of z, those whose variance it leaves by more than half
-        while |w·z| is had with a held-out R² above one half.
+        while |w·z| is recovered with a held-out R² above one half.
     """
     centered = z - z.mean(0)
     features = z_hat - z_hat.mean(0)

@@ -42,7 +42,7 @@ def unseen_pixels(features: Tensor, height: int, width: int) -> list[tuple[int, 
     Arguments:
         features: of `trial_features`.
         height: of the pictures.
-        width: likewise.
+        width: width of the images, pixels.
     """
     seen = features[1:].isnan().flatten(1).any(1).tolist()
     return [pixel for pixel, found in zip(_probes(height, width), seen, strict=True) if not found]

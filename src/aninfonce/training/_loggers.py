@@ -53,7 +53,7 @@ class WeightsAndBiases(Logger):
     """A run of Weights & Biases; Fabric has no logger for it, and Lightning's needs all of pytorch-lightning.
 
     Whether it goes over the network is W&B's own matter: its login, its variables WANDB_MODE, WANDB_PROJECT and so on.
-    A continued run goes on under its id, which stands in `wandb-run.json`.
+    A continued run keeps its id, which is stored in `wandb-run.json`.
 
     Arguments:
         config: the settings, shown with the run.

@@ -1,4 +1,4 @@
-"""The training loop: shuffled images, two augmented views of each, checkpoints from which it goes on bit for bit."""
+"""The training loop: shuffled images, two augmented views of each, checkpoints from which it continues bit for bit."""
 
 from __future__ import annotations
 

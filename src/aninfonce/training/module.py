@@ -39,7 +39,8 @@ class ContrastiveTask(nn.Module):
     def contrast(self, u: Tensor, v: Tensor) -> Tensor:
         """The loss of two views' projections; NaN if one is not finite, which the objective would refuse.
 
-        In one process alone, perhaps: then all say NaN, and none waits for what another has to exchange.
+        That may happen in a single process. Then all of them return NaN, and none waits for an exchange that another
+        never begins.
         """
         if not finite_everywhere(u, v):
             return torch.nan * (u.sum() + v.sum())
@@ -68,7 +69,7 @@ def build_task(config: TrainConfig, channels: int, image_size: int, mean: Tensor
         channels: of the images.
         image_size: their side in pixels.
         mean: of each channel over the images in [0, 1], shape (channels,).
-        deviation: standard deviation likewise, > 0.
+        deviation: standard deviation of each channel, > 0.
 
     Raises:
         ValueError: if the backbone is unknown or cannot take such images, or the pretrained weights are not its own.

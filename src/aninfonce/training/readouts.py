@@ -242,7 +242,7 @@ def _class_readings(model: nn.Module, train: Labelled, test: Labelled, *, neighb
 
 
 def _measured(name: str, measure: Callable[[], float]) -> Readings:
-    """One number, or why it cannot be had."""
+    """One number, or why it cannot be computed."""
     try:
         score = measure()
     except (ValueError, ArithmeticError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]

@@ -29,7 +29,7 @@ class StepRecord:
         learning_rate: of the network's weights.
         images_per_second: images (not views) since the epoch's first step, or the resumption, wall clock.
         hit_at_1: as in `EpochRecord`, of a batch about a second old at most.
-        effective_rank: likewise.
+        effective_rank: as in `EpochRecord`, of the same batch.
     """
 
     step: int
