@@ -1,7 +1,7 @@
 """The command line: one function a command; tyro makes flags of its arguments and help of its docstring.
 
-Exit codes: 0 done, 1 the computation failed or a statement of the theory was refuted, 2 a setting or a file is not as
-it must be, 75 a training asked to stop (SIGTERM, SIGHUP) that goes on with --resume, 130 interrupted (Ctrl-C, and
+Exit codes: 0 done; 1 the computation failed or a statement of the theory was refuted; 2 a setting or a file is not
+valid; 75 a training was asked to stop (SIGTERM, SIGHUP), and --resume continues it; 130 interrupted (Ctrl-C, and
 SIGTERM or SIGHUP for the other commands). Output that nobody reads or that cannot be shown changes none of them.
 """
 
@@ -108,7 +108,7 @@ def _parse_and_call(arguments: list[str]) -> None:
             "verify": verify,
         },
         prog="aninfonce",
-        description="What does a contrastive encoder throw away, and how to keep it.",
+        description="What a contrastive encoder throws away, and how to keep it.",
         args=arguments,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalRequiredArgs),
     )

@@ -158,7 +158,7 @@ def _run_many(configs: list[Experiment], place: RunFolder, replaced: set[str], w
         place: the folder of all.
         replaced: names of those whose old runs give way; the others go on.
         workers: processes.
-        device: of every process.
+        device: the device of every process.
     """
     done: list[dict[str, Any]] = []
     failures: dict[str, str] = {}

@@ -99,10 +99,11 @@ def load_hugging_face(
     class if there is none.
 
     Arguments:
-        name: of the data set on the hub, or path of the folder; with `#COLUMN` at the end to choose among several
+        name: the name of the data set on the hub, or the path of the folder; with `#COLUMN` at the end to choose among
+            several
             label columns.
         image_size: side to which the images are brought (shorter side resized, cropped around the centre), pixels.
-        seed: of the held-out split.
+        seed: the seed of the held-out split.
         download: whether what is not in the hub's cache may be downloaded.
         decode_workers: processes that decode; 0: the one that asks.
         max_corrupt: share of the images of either part that may be unreadable, see `CorruptImages`.

@@ -76,7 +76,7 @@ def retried(action: Callable[[], T], name: str) -> T:
 
     Arguments:
         action: what reads.
-        name: of what it reads, for the error.
+        name: the name of what it reads, for the error.
 
     Raises:
         ImageReadError: if it fails to the last.

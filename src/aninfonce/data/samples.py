@@ -41,7 +41,7 @@ class Sample:
     """An image in a shard.
 
     Attributes:
-        name: of its member.
+        name: the name of its member.
         offset: where its bytes begin in the shard.
         size: how many they are.
         labels: kind -> label, of the kinds that there are.

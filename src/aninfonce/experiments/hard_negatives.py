@@ -39,8 +39,8 @@ class HardNegatives(Experiment):
         negatives: tilted ones of every anchor, M.
         betas: β of the re-weighting; 0 is the plain loss.
         kept: k of the k hardest of the batch, consistently and naively chosen.
-        steps: of a run with negatives from the batch.
-        tilted_steps: of a run with tilted negatives.
+        steps: number of steps of a run with negatives from the batch.
+        tilted_steps: number of steps of a run with tilted negatives.
         warm_up: steps of these with negatives from the marginal, fewer than all.
     """
 

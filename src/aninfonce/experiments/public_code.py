@@ -37,7 +37,7 @@ def nt_xent(
 
     Arguments:
         u: embeddings of the first view, shape (batch, dim), batch at least 2.
-        v: of the second, row by row.
+        v: those of the second view, row by row.
         concentration: Λ̂, shape (dim,).
         transposed: see above.
 

@@ -25,7 +25,7 @@ class RunLog:
     """What a run has written so far.
 
     Attributes:
-        name: of its folder.
+        name: the name of its folder.
         config: its settings; empty if it has not begun.
         epochs: the log's lines of whole epochs, the newest and a selection of older ones.
         steps: the lines from within the epochs, selected in the same way.

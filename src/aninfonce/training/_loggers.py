@@ -28,7 +28,7 @@ class TensorBoard(TensorBoardLogger):
     """Fabric's own logger, in one folder of the run; a continued run takes the place of what lay after its checkpoint.
 
     Arguments:
-        folder: of the run.
+        folder: the folder of the run.
 
     Raises:
         ValueError: if its events would go through a link to another place.
@@ -57,7 +57,7 @@ class WeightsAndBiases(Logger):
 
     Arguments:
         config: the settings, shown with the run.
-        folder: of the run; gives the run its name.
+        folder: the folder of the run; gives the run its name.
 
     Raises:
         ValueError: if W&B cannot start.

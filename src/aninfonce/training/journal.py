@@ -19,7 +19,7 @@ class Journal:
     """The log of a run in its folder.
 
     Arguments:
-        folder: of the run.
+        folder: the folder of the run.
         step: the step after which the run continues; what later steps wrote before the interruption is removed.
         epochs: the lines of the epochs up to that step, as its checkpoint has them.
 

@@ -66,9 +66,9 @@ def build_task(config: TrainConfig, channels: int, image_size: int, mean: Tensor
 
     Arguments:
         config: the settings; without `pretrained` for whom the weights come later.
-        channels: of the images.
+        channels: number of channels of the images.
         image_size: their side in pixels.
-        mean: of each channel over the images in [0, 1], shape (channels,).
+        mean: the mean of each channel over the images in [0, 1], shape (channels,).
         deviation: standard deviation of each channel, > 0.
 
     Raises:

@@ -154,7 +154,8 @@ def readouts(
         train: images (uint8) and labels (or None) to fit the readouts on.
         test: images and labels to score them on.
         augment: the augmentations whose parameters are read.
-        seed: of the draw of the parameters; not the training's, so that encoders are compared on the same draw.
+        seed: the seed of the draw of the parameters; not the training's, so that encoders are compared on the same
+            draw.
         class_train: images and labels to fit the readout of classes on; default: `train`. Images without a label
             (`NO_LABEL`) are left out of this readout, and without any label it is not made.
 
