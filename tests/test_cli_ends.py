@@ -144,7 +144,7 @@ CPU = (
         (RuntimeError("MPS backend out of memory (MPS allocated: 17 GB)"), "MPS backend out of memory"),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), "CUBLAS_STATUS_ALLOC"),
         (MemoryError("Unable to allocate 7 TiB for an array"), "Unable to allocate 7 TiB"),
-        (MemoryError(), "no more could be allocated"),
+        (MemoryError(), "no more is available"),
     ],
 )
 def test_out_of_memory_is_one_line_that_names_remedies(tmp_path, monkeypatch, capsys, error, asked):

@@ -47,8 +47,7 @@ def told(error: BaseException, command: str) -> str | None:
         )
     short = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if short or (isinstance(error, RuntimeError) and any(words in text for words in _MEMORY)):
-        reason = _first_line(error) or "no more could be allocated"
-        return f"out of memory ({reason}): {_REMEDIES.get(command, _ELSEWHERE)}"
+        return f"out of memory ({_first_line(error) or 'no more is available'}): {_REMEDIES.get(command, _ELSEWHERE)}"
     return None
 
 

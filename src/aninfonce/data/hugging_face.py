@@ -182,7 +182,7 @@ def _tables(where: str, download: bool) -> dict[str, Any]:
                 settings = datasets.DownloadConfig(local_files_only=not download)
                 found = datasets.load_dataset(str(path) if path.is_dir() else where, download_config=settings)
     except ConnectionError as error:
-        raise OSError(f"hf:{where} is no folder here, and the hub cannot be reached: {error}") from error
+        raise OSError(f"hf:{where} is not a folder here, and the hub cannot be reached: {error}") from error
     except Exception as error:  # damaged Arrow files, tables and metadata raise whatever their readers do
         raise ValueError(
             f"hf:{where} cannot be loaded, as a folder of save_to_disk or from the hub: {type(error).__name__}: {error}"
