@@ -132,3 +132,12 @@ def test_architecture_names_every_private_module_at_the_foot():
     text = (ROOT / "docs" / "architecture.md").read_text()
     for module in (ROOT / "src" / "aninfonce").glob("_[a-z]*.py"):
         assert f"`{module.stem}`" in text, module.stem
+
+
+def test_the_hooks_run_what_make_lint_runs():
+    """The same tools with the same arguments, so that a commit that passes the hooks passes `make lint`."""
+    hooks = re.findall(r"entry: \.venv/bin/(.+)", (ROOT / ".pre-commit-config.yaml").read_text())
+    makefile = (ROOT / "Makefile").read_text()
+    lint = re.search(r"^lint:.*\n((?:\t.*\n)+)", makefile, flags=re.MULTILINE)[1]
+    commands = [line.removesuffix(" .") for line in re.findall(r"\$\(BIN\)/(.+)", lint)]
+    assert [hook.removesuffix(" --force-exclude") for hook in hooks] == commands
