@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from aninfonce._atomic import atomically, sweep
-from aninfonce._runs import write_json, write_tensors
+from aninfonce._runs import write_json
+from aninfonce._tensors import write_tensors
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

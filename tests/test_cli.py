@@ -14,12 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aninfonce import report
-from aninfonce.cli import reproduce as cli_reproduce_function
+from aninfonce import experiments, report
 from aninfonce.cli import run
 from aninfonce.experiments import EXPERIMENTS, Experiment, Outcome, Reference, Study
-
-cli_reproduce = sys.modules[cli_reproduce_function.__module__]
 
 FAST = ["--backbone", "small:4", "--projector-dim", "8", "--projector-hidden", "16", "--epochs", "1", "--device", "cpu"]
 
@@ -169,13 +166,13 @@ class CountingToy(Toy):
 
 @pytest.fixture
 def toys_that_run(monkeypatch):
-    monkeypatch.setattr(cli_reproduce, "EXPERIMENTS", {"count": CountingToy})
+    monkeypatch.setattr(experiments, "EXPERIMENTS", {"count": CountingToy})
     monkeypatch.setattr(report.study, "FIGURES", {"count": lambda results, out: []})
 
 
 @pytest.fixture
 def toys(monkeypatch):
-    monkeypatch.setattr(cli_reproduce, "EXPERIMENTS", {"broken": BrokenToy, "toy": Toy})
+    monkeypatch.setattr(experiments, "EXPERIMENTS", {"broken": BrokenToy, "toy": Toy})
     monkeypatch.setattr(report.study, "FIGURES", dict.fromkeys(("toy", "broken"), lambda results, out: []))
 
 

@@ -13,8 +13,7 @@ from typing import ClassVar
 
 import pytest
 
-from aninfonce import report
-from aninfonce.cli import reproduce as cli_reproduce_function
+from aninfonce import experiments, report
 from aninfonce.cli import run
 from aninfonce.experiments import Experiment, Outcome, Study
 from aninfonce.experiments import study as studies
@@ -165,8 +164,7 @@ class InThisProcess(ProcessPoolExecutor):
 
 @pytest.fixture
 def toys(monkeypatch):
-    module = sys.modules[cli_reproduce_function.__module__]
-    monkeypatch.setattr(module, "EXPERIMENTS", {"toy": Toy, "other": Other})
+    monkeypatch.setattr(experiments, "EXPERIMENTS", {"toy": Toy, "other": Other})
     monkeypatch.setattr(report.study, "FIGURES", dict.fromkeys(("toy", "other"), lambda results, out: []))
     monkeypatch.setattr(studies, "ProcessPoolExecutor", InThisProcess)
 

@@ -7,14 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from aninfonce._runs import (
-    pack_images,
-    read_results,
-    read_tensors,
-    unpack_images,
-    write_results,
-    write_tensors,
-)
+from aninfonce._runs import read_results, write_results
+from aninfonce._tensors import pack_images, read_tensors, unpack_images, write_tensors
 
 
 def test_results_round_trip_with_versions(tmp_path):

@@ -19,12 +19,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aninfonce import distributions, metrics, objectives
-from aninfonce.distributions import AnisotropicSpherical, HypersphericalUniform, VonMisesFisher
-from aninfonce.objectives import AnInfoNCE, AnInfoNCEEnsemble, InfoNCE
+from aninfonce._lazy import lazily
 
 if TYPE_CHECKING:
+    from aninfonce import distributions, metrics, objectives
+    from aninfonce._version import __version__
+    from aninfonce.distributions import AnisotropicSpherical, HypersphericalUniform, VonMisesFisher
+    from aninfonce.objectives import AnInfoNCE, AnInfoNCEEnsemble, InfoNCE
     from aninfonce.training import Encoder
+
+lazily(
+    __name__,
+    {
+        "_version": ["__version__"],
+        "distributions": ["AnisotropicSpherical", "HypersphericalUniform", "VonMisesFisher"],
+        "objectives": ["AnInfoNCE", "AnInfoNCEEnsemble", "InfoNCE"],
+    },
+)
 
 __all__ = [
     "AnInfoNCE",
@@ -33,6 +44,7 @@ __all__ = [
     "HypersphericalUniform",
     "InfoNCE",
     "VonMisesFisher",
+    "__version__",
     "distributions",
     "load",
     "metrics",

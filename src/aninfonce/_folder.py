@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +32,12 @@ __all__ = ["RunFolder", "claimed"]
 
 @contextmanager
 def claimed(
-    out: Path, config: Mapping[str, Any], *, overwrite: bool = False, resume: bool | None = False
+    out: Path,
+    config: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+    resume: bool | None = False,
+    raising: Collection[str] = (),
 ) -> Iterator[RunFolder]:
     """Have a folder for a run of this configuration, for this process alone, while the block lasts.
 
@@ -41,13 +46,14 @@ def claimed(
         config: the run's configuration, JSON-serialisable, with the `command` that runs.
         overwrite: take the place of a run of the same command that is there. Only files that it wrote are removed.
         resume: keep what is there and go on; the configuration must be the same. None: the command cannot do that.
+        raising: names of numbers in the configuration that may be larger than they were when the run goes on.
 
     Raises:
         ValueError: if the folder holds a run and neither flag is given (or both are), holds something else than a run,
             holds a run of another command or, with `resume`, of another configuration, cannot be written, or is in use
             by another process.
     """
-    folder = RunFolder(out, config, overwrite=overwrite, resume=resume)
+    folder = RunFolder(out, config, overwrite=overwrite, resume=resume, raising=raising)
     folder.claim()
     try:
         with witnessed(folder.note):
@@ -63,13 +69,22 @@ def claimed(
 class RunFolder:
     """The folder of one run of this process; see `claimed`."""
 
-    def __init__(self, out: Path, config: Mapping[str, Any], *, overwrite: bool, resume: bool | None) -> None:
+    def __init__(
+        self,
+        out: Path,
+        config: Mapping[str, Any],
+        *,
+        overwrite: bool,
+        resume: bool | None,
+        raising: Collection[str] = (),
+    ) -> None:
         if overwrite and resume:
             raise ValueError("--overwrite and --resume exclude each other")
         self.path = out
         self.config = stamp(config)["config"]
         self._overwrite = overwrite
         self._resume = resume
+        self._raising = raising
         self._lock: int | None = None
         self._made: list[Path] = []  # folders, and the lock, that were not there before, the outermost first
         self._state: Literal["claimed", "begun", "committed"] = "claimed"
@@ -187,8 +202,7 @@ class RunFolder:
             return
         self._files, self._checked = set(there.files), there.known
         if self._resume:
-            if there.config != self.config:
-                raise ValueError(f"cannot resume {self.path}: {_difference(there.config, self.config)}")
+            self._check_same(there.config)
             self._kind = "resumed"
             return
         command = there.config["command"]
@@ -206,6 +220,15 @@ class RunFolder:
             )
         existing(self.path, self._files)  # refuses what is not as the run wrote it
         self._kind = "replacing"
+
+    def _check_same(self, there: Mapping[str, Any]) -> None:
+        """Check that the run which is there is this one, perhaps with fewer of what may be raised."""
+        raised = {name: self.config[name] for name in self._raising if _smaller(there.get(name), self.config.get(name))}
+        if {**there, **raised} == self.config:
+            return
+        lowered = [name for name in self._raising if _smaller(self.config.get(name), there.get(name))]
+        hint = f" ({' and '.join(lowered)} can be raised, not lowered)" if lowered else ""
+        raise ValueError(f"cannot resume {self.path}: {_difference({**there, **raised}, self.config)}{hint}")
 
     def _make_and_lock(self) -> None:
         missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
@@ -258,6 +281,10 @@ class RunFolder:
             with suppress(OSError):  # not empty: somebody else has put something there
                 path.rmdir() if path.is_dir() else path.unlink()
         self._made = []
+
+
+def _smaller(one: object, other: object) -> bool:
+    return isinstance(one, int | float) and isinstance(other, int | float) and one < other
 
 
 def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:

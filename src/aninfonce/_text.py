@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 
-__all__ = ["printable", "without_math"]
+__all__ = ["file_name", "printable", "without_math"]
 
 # Cc: control characters, escape sequences and line breaks among them. Cs: bytes of a file name that are no UTF-8.
 # Cf: among them those that turn the direction of writing. Zl, Zp: line breaks of Unicode.
@@ -32,6 +33,37 @@ def printable(text: object) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def file_name(text: str, ending: str = "", *, most: int = 255) -> str:
+    """The text, and an ending, as the name of one file or folder.
+
+    Separators of paths and drives become dashes. What is longer than a file system takes is cut between two letters,
+    and eight digits that stand for the whole text take the place of the rest: different texts stay different names.
+
+    Arguments:
+        text: any text; bytes that are no text may stand in it as surrogates, as the system's own names have them.
+        ending: what the name must end with; shorter than `most` by 16 bytes at least.
+        most: bytes of the name.
+
+    Example:
+        >>> file_name("folder:/data/cats", "-seed-0")
+        'folder--data-cats-seed-0'
+        >>> file_name("é" * 200, "-seed-0", most=40)
+        'éééééééééééé-df20b2aa-seed-0'
+    """
+    for separator in ("/", "\\", ":"):
+        text = text.replace(separator, "-")
+    room = most - len(ending.encode("utf-8", "surrogateescape"))
+    raw = text.encode("utf-8", "surrogateescape")
+    if len(raw) <= room:
+        return text + ending
+    number = hashlib.sha256(raw).hexdigest()[:8]
+    room -= len(number) + 1
+    kept = text[: max(0, room)]
+    while kept and (len(kept.encode("utf-8", "surrogateescape")) > room or unicodedata.combining(text[len(kept)])):
+        kept = kept[:-1]
+    return f"{kept}-{number}{ending}"
 
 
 def without_math(text: str) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 from torch import Tensor
+
+from aninfonce._arrays import FloatArray
 
 __all__ = ["ArrayLike", "Bool", "Float", "FloatArray", "Int"]
 
@@ -26,4 +27,3 @@ else:
     Bool = Float = Int = _Unchecked
 
 ArrayLike = Tensor | npt.NDArray[Any]
-FloatArray = npt.NDArray[np.float64]

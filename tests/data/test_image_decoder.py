@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from aninfonce._runs import write_tensors
+from aninfonce._tensors import write_tensors
 from aninfonce.data.generators import ImageDecoder, separation
 from aninfonce.data.generators.image_decoder import leaky_squareplus, leaky_squareplus_inverse
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from aninfonce import load
-from aninfonce._checks import check_device
+from aninfonce._tensor_checks import check_device
 from aninfonce.cli import run
 
 no_card = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a graphics card")

@@ -7,7 +7,8 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from aninfonce._runs import read_results, unpack_images
+from aninfonce._runs import read_results
+from aninfonce._tensors import unpack_images
 from aninfonce.data.generators import ImageDecoder
 from aninfonce.experiments import Place, run_study
 from aninfonce.experiments.decoding import OnSphere

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from aninfonce._runs import read_results, unpack_images
+from aninfonce._runs import read_results
+from aninfonce._tensors import unpack_images
 from aninfonce.data.generators import FACTORS
 from aninfonce.experiments import run_study
 from aninfonce.experiments.image_recovery import PicturesTask, sprite_pairs

@@ -12,7 +12,7 @@ import pytest
 import torch
 from data_parallel_worker import diverging, losses_of, run
 
-from aninfonce._runs import read_tensors
+from aninfonce._tensors import read_tensors
 from aninfonce.training import TrainConfig
 from aninfonce.training.loop import CHECKPOINTS
 from aninfonce.training.store import CheckpointStore

@@ -8,7 +8,7 @@ import pytest
 import torch
 from data_parallel_worker import images, losses_of
 
-from aninfonce._runs import read_tensors
+from aninfonce._tensors import read_tensors
 from aninfonce.training import TrainConfig
 from aninfonce.training.gradient_cache import has_batch_norm
 from aninfonce.training.loop import make_task

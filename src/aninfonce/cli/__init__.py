@@ -3,23 +3,30 @@
 Exit codes: 0 done; 1 the computation failed or a statement of the theory was refuted; 2 a setting or a file is not
 valid; 75 a training was asked to stop (SIGTERM, SIGHUP), and --resume continues it; 130 interrupted (Ctrl-C, and
 SIGTERM or SIGHUP for the other commands). Output that nobody reads or that cannot be shown changes none of them.
+
+The commands' modules import rooms (`from aninfonce import training`), whose names are loaded when they are used, and
+what is light: help, errors of usage and `watch` do without torch. A test holds that.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, redirect_stderr
+from io import StringIO
 from typing import Any
-
-import torch.distributed as dist
 
 from aninfonce._extras import MissingExtraError, require
 from aninfonce._text import printable
+from aninfonce._version import __version__
 from aninfonce.cli._common import FailedError
 from aninfonce.cli._failures import told
-from aninfonce.cli._output import safe_output
+from aninfonce.cli._flags import flags_of, parsed
+from aninfonce.cli._output import safe_output, say
 from aninfonce.cli._processes import QuietError
 from aninfonce.cli._signals import interruptible
+from aninfonce.cli._suggestions import meant_command, meant_flag
 from aninfonce.cli.embed import embed
 from aninfonce.cli.export import export
 from aninfonce.cli.reproduce import reproduce
@@ -27,9 +34,20 @@ from aninfonce.cli.shards import shards
 from aninfonce.cli.train import compare, train
 from aninfonce.cli.verify import verify
 from aninfonce.cli.watch import watch
-from aninfonce.training import ElsewhereError, PreemptedError
+from aninfonce.training.stopping import ElsewhereError, PreemptedError
 
 __all__ = ["main"]
+
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "reproduce": reproduce,
+    "train": train,
+    "compare": compare,
+    "embed": embed,
+    "export": export,
+    "watch": watch,
+    "shards": shards,
+    "verify": verify,
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -39,7 +57,8 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: the command line without the program's name; default: the process's own.
     """
     code = run(sys.argv[1:] if arguments is None else arguments)
-    if code and dist.is_available() and dist.is_initialized():
+    dist = sys.modules.get("torch.distributed")  # only a command that trains has loaded it
+    if code and dist is not None and dist.is_available() and dist.is_initialized():
         # The connections to processes that may be gone: to take them down would wait for seconds, or abort this one.
         os._exit(code)
     sys.exit(code)
@@ -95,20 +114,38 @@ def _known(error: Exception, command: str) -> tuple[int, str] | None:
 
 
 def _parse_and_call(arguments: list[str]) -> None:
+    if "--version" in arguments[:2] or arguments[:1] == ["-V"]:
+        say(f"aninfonce {__version__}")
+        return
+    _parse(arguments)()
+
+
+def _parse(arguments: list[str]) -> Callable[[], None]:
+    """What the command line asks for.
+
+    Raises:
+        ValueError: if the command, or one of its flags, is not there; names what was probably meant.
+        SystemExit: after help, and after any other error of usage, which the parser has told.
+    """
     tyro: Any = require("tyro", "app")
-    tyro.extras.subcommand_cli_from_dict(
-        {
-            "reproduce": reproduce,
-            "train": train,
-            "compare": compare,
-            "embed": embed,
-            "export": export,
-            "watch": watch,
-            "shards": shards,
-            "verify": verify,
-        },
-        prog="aninfonce",
-        description="What a contrastive encoder throws away, and how to keep it.",
-        args=arguments,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalRequiredArgs),
-    )
+    completing = any(argument.startswith("--tyro-") for argument in arguments)
+    meant = None
+    if arguments and not arguments[0].startswith("-"):
+        meant = meant_command(arguments[0], list(COMMANDS))
+        if meant is None:
+            meant = meant_flag(arguments, {name: flags_of(command) for name, command in COMMANDS.items()})
+    # The parser has the last word on what is an error; what it says of one that we can say better is dropped.
+    with nullcontext() if meant is None else redirect_stderr(StringIO()):
+        try:
+            found: Callable[[], None] = tyro.extras.subcommand_cli_from_dict(
+                {name: parsed(command, completing=completing) for name, command in COMMANDS.items()},
+                prog="aninfonce",
+                description="What a contrastive encoder throws away, and how to keep it. --version shows the version.",
+                args=arguments,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalRequiredArgs),
+            )
+        except SystemExit as error:
+            if meant is not None and error.code:
+                raise ValueError(meant) from None
+            raise
+    return found

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures.process import BrokenProcessPool
-
-import torch
 
 __all__ = ["told"]
 
@@ -45,7 +44,8 @@ def told(error: BaseException, command: str) -> str | None:
             f"a process that decodes images has ended before its time ({_first_line(error)}); fewer --decode-workers "
             "need less memory"
         )
-    short = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    torch = sys.modules.get("torch")  # an error of torch's comes from a torch that is loaded
+    short = isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError))
     if short or (isinstance(error, RuntimeError) and any(words in text for words in _MEMORY)):
         return f"out of memory ({_first_line(error) or 'no more is available'}): {_REMEDIES.get(command, _ELSEWHERE)}"
     return None

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from aninfonce import training
 from aninfonce._extras import require
-from aninfonce.training import ElsewhereError, PreemptedError, Processes, TrainConfig
-from aninfonce.training.processes import is_lost_connection
+from aninfonce.training.config import TrainConfig
+from aninfonce.training.stopping import ElsewhereError, PreemptedError
 
 __all__ = ["QuietError", "counted", "ending_together"]
 
@@ -55,7 +56,7 @@ class QuietError(Exception):
 
 
 @contextmanager
-def ending_together(processes: Processes) -> Iterator[None]:
+def ending_together(processes: training.Processes) -> Iterator[None]:
     """Around what the processes do: who has failed tells of it, in one line, and takes the others along.
 
     Another process ends quietly: with 0 if all were asked to stop, so that nothing hinders the first one's own code,
@@ -71,7 +72,7 @@ def ending_together(processes: Processes) -> Iterator[None]:
             raise QuietError(1) from error
         raise _spoken_for(processes, error) from error
     except Exception as error:
-        lost = processes.world > 1 and is_lost_connection(error)
+        lost = processes.world > 1 and _is_lost_connection(error)
         if lost and processes.rank:
             raise QuietError(1) from error
         if lost:
@@ -83,10 +84,16 @@ def ending_together(processes: Processes) -> Iterator[None]:
         raise
 
 
+def _is_lost_connection(error: BaseException) -> bool:
+    from aninfonce.training.processes import is_lost_connection  # with torch
+
+    return is_lost_connection(error)
+
+
 _ENDED = "another process of the run has ended: its own error says why, or it was killed; --resume continues the run"
 
 
-def _spoken_for(processes: Processes, error: Exception) -> Exception:
+def _spoken_for(processes: training.Processes, error: Exception) -> Exception:
     """What the first process says if it has not failed itself: nothing, if a child of its own has said it."""
     if not isinstance(error, ElsewhereError):
         return error

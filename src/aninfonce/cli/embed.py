@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-import torch
-
-from aninfonce._checks import nearest_name
+from aninfonce import data as image_data
+from aninfonce import training
+from aninfonce._checks import OneOf, nearest_name
 from aninfonce._progress import Progress
 from aninfonce.cli._common import check_output_file
 from aninfonce.cli._output import say
-from aninfonce.data import ImageDataset, StoredImages, load_images, sentences
-from aninfonce.training import Encoder, encode, load
-from aninfonce.training.feature_file import SplitFeatures, write_npz, write_parquet
-from aninfonce.training.seen import remarks_of
 
 __all__ = ["embed"]
 
+_KINDS = {1: "grey", 3: "colour"}
 SPLITS = ("train", "test")
 LAYERS = {"both": ("backbone", "projector"), "backbone": ("backbone",), "projector": ("projector",)}
 
@@ -26,16 +24,18 @@ def embed(
     out: Path,
     data: str | None = None,
     data_root: Path | None = None,
-    layer: str = "both",
+    layer: Annotated[str, OneOf(tuple(LAYERS))] = "both",
     device: str = "cpu",
+    convert: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Write a trained encoder's features of images to an .npz or .parquet file.
 
     For each SPLIT of train and test, an .npz file holds SPLIT_backbone and SPLIT_projector (on the unit sphere) with
-    one row for each image, SPLIT_places with the position of each image in the split, and, if the data have classes,
-    SPLIT_labels (-1 for an image without a label). A .parquet file has one row for each image, with the columns split,
-    place, label and class (if the data have classes), backbone and projector.
+    one row for each image, SPLIT_places with the position of each image in the split, SPLIT_paths with its file (for
+    images that are not held in memory), and, if the data have classes, SPLIT_labels (-1 for an image without a label).
+    A .parquet file has one row for each image, with the columns split, place, path (for images that are not held in
+    memory), label and class (if the data have classes), backbone and projector.
 
     Args:
         run: folder of a training run.
@@ -44,13 +44,14 @@ def embed(
         data_root: folder that holds the data set; by default that of the run.
         layer: both, backbone or projector.
         device: cpu or cuda.
+        convert: make colour images grey, or grey ones colour, if the encoder takes the other kind.
         overwrite: replace the file if it exists.
     """
     layers = LAYERS[nearest_name("layer", layer, LAYERS)]
     check_output_file(out, (".npz", ".parquet"), overwrite=overwrite)
-    encoder = load(run, device)
+    encoder = training.load(run, device)
     own = data is None or data == encoder.config.data
-    dataset = load_images(
+    dataset = image_data.load_images(
         encoder.config.data if data is None else data,
         encoder.config.data_root if data_root is None and own else data_root,
         image_size=encoder.image_size,
@@ -58,32 +59,41 @@ def embed(
         max_corrupt=encoder.config.max_corrupt,
         background=encoder.config.background,
     )
-    splits: list[SplitFeatures] = []
+    splits: list[training.SplitFeatures] = []
     with Progress(f"features of {dataset.name}", total=len(SPLITS)) as progress:
         for done, name in enumerate(SPLITS, start=1):
-            splits.append(_features(encoder, dataset, name, layers))
+            splits.append(_features(encoder, dataset, name, layers, convert))
             images = (dataset.train if name == "train" else dataset.test).images
-            skipped = len(images.skipped) if isinstance(images, StoredImages) else 0
+            skipped = len(images.skipped) if isinstance(images, image_data.StoredImages) else 0
             progress.step(done, f"{name}: {len(splits[-1].places)} images, {skipped} skipped as unreadable")
-    for line in sentences(remarks_of(dataset), encoder.config.background):
+    for line in image_data.sentences(training.remarks_of(dataset), encoder.config.background):
         print(line)
     if out.suffix == ".npz":
-        write_npz(out, splits)
+        training.write_npz(out, splits)
     else:
-        write_parquet(out, splits, dataset.class_names)
+        training.write_parquet(out, splits, dataset.class_names)
     for split in splits:
         for found, values in split.layers.items():
             say(f"{split.name}_{found}: {' × '.join(map(str, values.shape))}")
     say(out)
 
 
-def _features(encoder: Encoder, dataset: ImageDataset, name: str, layers: tuple[str, ...]) -> SplitFeatures:
+def _features(
+    encoder: training.Encoder, dataset: image_data.ImageDataset, name: str, layers: tuple[str, ...], convert: bool
+) -> training.SplitFeatures:
     split = dataset.train if name == "train" else dataset.test
-    if split.images.shape[1] != encoder.channels:
+    images, channels = split.images, encoder.channels
+    if images.shape[1] != channels and not convert:
         raise ValueError(
-            f"the encoder takes images of {encoder.channels} channels, {dataset.name} has {split.images.shape[1]}"
+            f"the encoder takes {_KINDS[channels]} images, {dataset.name} has {_KINDS[images.shape[1]]} ones; pass "
+            "--convert to have them converted"
         )
-    found = encode(encoder.task.model, split.images)
-    places = found["places"].to(torch.int64)
+    found = training.encode(
+        encoder.task.model, images, lambda batch, _: image_data.with_channels(batch.float() / 255, channels)
+    )
+    places = found["places"].long()
     labels = None if split.labels is None else split.labels[places]
-    return SplitFeatures(name, {layer: found[layer] for layer in layers}, places, labels)
+    paths = None
+    if isinstance(images, image_data.StoredImages):
+        paths = [training.path_text(images.path(place)) for place in places.tolist()]
+    return training.SplitFeatures(name, {layer: found[layer] for layer in layers}, places, labels, paths)

@@ -5,21 +5,20 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from aninfonce import report
-from aninfonce._checks import check_device, nearest_name
+from aninfonce import experiments, report, training
+from aninfonce._checks import OneOf, nearest_name
 from aninfonce._extras import MissingExtraError
 from aninfonce._folder import RunFolder, claimed
 from aninfonce._progress import Progress
 from aninfonce._runs import read_json, write_json
 from aninfonce.cli._common import FailedError, cores, finish, show
 from aninfonce.cli._output import say
-from aninfonce.experiments import EXPERIMENTS, Experiment, Job, Outcome, Result, run_study
-from aninfonce.training.readouts import reasons
 
 __all__ = ["reproduce"]
 
+DEVICES = ("cpu", "cuda")
 REPLACING = "replacing.json"
 
 
@@ -33,7 +32,7 @@ def reproduce(
     steps: int | None = None,
     data_root: Path | None = None,
     workers: int | None = None,
-    device: str = "cpu",
+    device: Annotated[str, OneOf(DEVICES)] = "cpu",
     overwrite: bool = False,
     resume: bool = False,
 ) -> None:
@@ -55,13 +54,15 @@ def reproduce(
         resume: continue the run that is in the output folder, also with more seeds; finished runs are not repeated.
     """
     if list:
-        show(report.experiments_table([_listed(experiment) for experiment in EXPERIMENTS.values()]))
+        show(report.experiments_table([_listed(experiment) for experiment in experiments.EXPERIMENTS.values()]))
         return
     if not names:
         raise ValueError("name an experiment, or all; --list shows them")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
-    check_device(nearest_name("device", device, ("cpu", "cuda")))
+    from aninfonce._tensor_checks import check_device  # with torch
+
+    check_device(nearest_name("device", device, DEVICES))
     chosen = _choose(names)
     given = {"seeds": seeds, "first_seed": seed, "steps": steps, "data_root": data_root}
     configs = [_configure(experiment, given, quick, strict=len(chosen) == 1) for experiment in chosen]
@@ -85,13 +86,18 @@ def reproduce(
         _run_many(configs, place, replaced, workers, device)
 
 
-def _choose(names: tuple[str, ...]) -> list[type[Experiment]]:
+def _choose(names: tuple[str, ...]) -> list[type[experiments.Experiment]]:
     if names == ("all",):
-        return [experiment for experiment in EXPERIMENTS.values() if experiment.included]
-    return [EXPERIMENTS[nearest_name("experiment", name, EXPERIMENTS)] for name in dict.fromkeys(names)]
+        return [experiment for experiment in experiments.EXPERIMENTS.values() if experiment.included]
+    return [
+        experiments.EXPERIMENTS[nearest_name("experiment", name, experiments.EXPERIMENTS)]
+        for name in dict.fromkeys(names)
+    ]
 
 
-def _configure(experiment: type[Experiment], given: dict[str, Any], quick: bool, *, strict: bool) -> Experiment:
+def _configure(
+    experiment: type[experiments.Experiment], given: dict[str, Any], quick: bool, *, strict: bool
+) -> experiments.Experiment:
     """The experiment's settings with those the user gave; one it does not have is an error if `strict`."""
     known = {field.name for field in fields(experiment)}
     chosen = {name: value for name, value in given.items() if value is not None}
@@ -103,27 +109,29 @@ def _configure(experiment: type[Experiment], given: dict[str, Any], quick: bool,
     return replace(config, **{name: value for name, value in chosen.items() if name in known})
 
 
-def _claimed(config: Experiment, folder: Path, *, overwrite: bool, resume: bool) -> AbstractContextManager[RunFolder]:
+def _claimed(
+    config: experiments.Experiment, folder: Path, *, overwrite: bool, resume: bool
+) -> AbstractContextManager[RunFolder]:
     """The folder of one experiment, which may be resumed with more seeds."""
     settings = {name: value for name, value in asdict(config).items() if name not in ("seeds", "first_seed")}
     marker = {"command": "reproduce", "name": config.name, **settings}
     return claimed(folder, marker, overwrite=overwrite, resume=resume)
 
 
-def _run(config: Experiment, place: RunFolder, workers: int, device: str) -> dict[str, Any]:
+def _run(config: experiments.Experiment, place: RunFolder, workers: int, device: str) -> dict[str, Any]:
     """Run one experiment; returns the content of its results.json."""
     study = config.study()
     place.begin()
     with Progress(f"{config.name}: {study.title}", total=len(study.jobs())) as progress:
 
-        def on_done(job: Job, outcome: Outcome, result: Result) -> None:
+        def on_done(job: experiments.Job, outcome: experiments.Outcome, result: experiments.Result) -> None:
             place.commit()
             scores = report.scores(outcome.metrics, study.columns)
             progress.step(len(result.outcomes), f"{job.method} seed {job.seed}: {scores}")
-            for line in reasons(outcome.details.get("not_measured", {})):
+            for line in training.reasons(outcome.details.get("not_measured", {})):
                 progress.say(f"warning: {job.method} seed {job.seed}: {line}")
 
-        result = run_study(
+        result = experiments.run_study(
             study,
             place.path,
             workers=workers,
@@ -134,7 +142,7 @@ def _run(config: Experiment, place: RunFolder, workers: int, device: str) -> dic
         return result.as_json()
 
 
-def _still_to_replace(folder: Path, configs: list[Experiment], *, overwrite: bool) -> set[str]:
+def _still_to_replace(folder: Path, configs: list[experiments.Experiment], *, overwrite: bool) -> set[str]:
     """The experiments whose old runs in the folder have to give way, also those of a call that was broken off."""
     if overwrite:
         return {config.name for config in configs}
@@ -150,7 +158,9 @@ def _note_replaced(folder: Path, replaced: set[str]) -> None:
         (folder / REPLACING).unlink(missing_ok=True)
 
 
-def _run_many(configs: list[Experiment], place: RunFolder, replaced: set[str], workers: int, device: str) -> None:
+def _run_many(
+    configs: list[experiments.Experiment], place: RunFolder, replaced: set[str], workers: int, device: str
+) -> None:
     """Run one experiment after the other and write the page anew after each; a failed one does not stop the rest.
 
     Arguments:
@@ -186,7 +196,7 @@ def _run_many(configs: list[Experiment], place: RunFolder, replaced: set[str], w
         raise FailedError(f"{len(failures)} of {len(configs)} experiments failed: {', '.join(failures)}")
 
 
-def _listed(experiment: type[Experiment]) -> dict[str, Any]:
+def _listed(experiment: type[experiments.Experiment]) -> dict[str, Any]:
     study = experiment().study()
     return {
         "name": experiment.name,

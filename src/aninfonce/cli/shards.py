@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aninfonce import data as image_data
 from aninfonce._progress import Progress
 from aninfonce.cli._output import say
-from aninfonce.data import StoredImages, load_images, summary_lines, write_shards
 
 __all__ = ["shards"]
 
@@ -35,17 +35,19 @@ def shards(
         overwrite: replace other shards that this command wrote; no other file is removed.
         resume: continue where this command was interrupted.
     """
-    dataset = load_images(data, data_root, seed=seed, max_corrupt=max_corrupt)
+    dataset = image_data.load_images(data, data_root, seed=seed, max_corrupt=max_corrupt)
     total = sum(-(-len(split) // per_shard) for split in (dataset.train, dataset.test)) if per_shard > 0 else 0
     with Progress(f"shards of {dataset.name}", total=total) as progress:
-        for line in summary_lines(dataset):
+        for line in image_data.summary_lines(dataset):
             progress.say(line)
-        written = write_shards(dataset, out, per_shard=per_shard, seed=seed, resume=resume, overwrite=overwrite)
+        written = image_data.write_shards(
+            dataset, out, per_shard=per_shard, seed=seed, resume=resume, overwrite=overwrite
+        )
         for done, shard in enumerate(written, start=1):
             progress.step(done, str(shard))
         skipped: dict[Path, str] = {}
         for split in (dataset.train, dataset.test):
-            skipped |= split.images.skipped if isinstance(split.images, StoredImages) else {}
+            skipped |= split.images.skipped if isinstance(split.images, image_data.StoredImages) else {}
         for path, reason in skipped.items():
             progress.say(f"skipped {path}: {reason}")
     say(f"{len(dataset.train) + len(dataset.test) - len(skipped)} images, {len(skipped)} skipped as unreadable")

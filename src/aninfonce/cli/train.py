@@ -7,20 +7,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from aninfonce import report
+from aninfonce import data as image_data
+from aninfonce import report, training
 from aninfonce._folder import RunFolder, claimed
 from aninfonce._progress import Progress
 from aninfonce._runs import RESULTS, read_results, write_results
+from aninfonce._text import file_name
 from aninfonce.cli._common import finish
 from aninfonce.cli._output import say
 from aninfonce.cli._processes import counted, ending_together
 from aninfonce.cli._signals import asked_to_end
-from aninfonce.data import ImageDataset, sentences, summary_lines
-from aninfonce.training import EpochRecord, Processes, StepRecord, Stop, TrainConfig
-from aninfonce.training import train as train_encoder
+from aninfonce.training.config import TrainConfig
 from aninfonce.training.memory import keep_freed_memory
 from aninfonce.training.names import check_names
-from aninfonce.training.stopping import breaking_off
+from aninfonce.training.stopping import Stop, breaking_off
 
 __all__ = ["compare", "train"]
 
@@ -56,17 +56,18 @@ def train(
         flags: the settings.
         out: folder for results.json, report.html, the weights and the figure; by default runs/DATA-METHOD-seed-SEED.
         overwrite: replace the run that is in the output folder.
-        resume: continue a run that is in the output folder.
+        resume: continue a run that is in the output folder, also with more --epochs than before: from there on the
+            learning rate follows the schedule of the larger number.
     """
-    config = counted(flags.checked())
+    config = flags.checked()
     check_names(config)
+    config = counted(config)
     keep_freed_memory()
-    source = config.data.replace(":", "-").replace("/", "-")
-    folder = out or Path("runs") / f"{source}-{config.method}-seed-{config.seed}"
+    folder = out or Path("runs") / file_name(config.data, f"-{config.method}-seed-{config.seed}")
     settings = {"command": "train", **{k: v for k, v in asdict(config).items() if k not in _FREE}}
-    processes = Processes(config)
+    processes = training.Processes(config)
     with ending_together(processes), ExitStack() as stack:
-        claim = claimed(folder, settings, overwrite=overwrite, resume=resume)
+        claim = claimed(folder, settings, overwrite=overwrite, resume=resume, raising=("epochs",))
         place = processes.first(lambda: stack.enter_context(claim))
         stop = Stop()
         with asked_to_end(stop.ask), keeping_what_diverged(place):
@@ -84,24 +85,35 @@ def _report(folder: Path, stop: Stop) -> None:
     finish(folder, report.training_table(results), [*pictures, folder / REPORT])
 
 
-def _train(config: TrainConfig, folder: Path, processes: Processes, stop: Stop, place: RunFolder | None) -> None:
+def _train(
+    config: TrainConfig, folder: Path, processes: training.Processes, stop: Stop, place: RunFolder | None
+) -> None:
     """The training; the first process, which has the run's folder, shows how it goes."""
     if place is None:
-        train_encoder(config, folder, processes=processes, stop=stop)
+        training.train(config, folder, processes=processes, stop=stop)
         return
     with Progress(f"{config.method} on {config.data}") as progress:
 
-        def on_data(dataset: ImageDataset) -> None:
+        def on_data(dataset: image_data.ImageDataset) -> None:
             for path, reason in dataset.skipped:
                 progress.say(f"skipped {path}: {reason}")
             skipped = f", {len(dataset.skipped)} skipped as unreadable" if dataset.skipped else ""
-            for line in sentences(dataset.remarks, config.background):
+            for line in image_data.sentences(dataset.remarks, config.background):
                 progress.say(line)
             progress.say(f"{len(dataset.train)} training and {len(dataset.test)} test images{skipped}")
-            for line in summary_lines(dataset):
+            trained, held_out = training.numbers_of_images(config, len(dataset.train))
+            if trained < len(dataset.train):
+                kept = f", {held_out} are held out for validation" if held_out else ""
+                progress.say(f"trained on {trained} of the {len(dataset.train)} training images{kept}")
+                if config.limit is not None and config.data.startswith("folder:"):
+                    progress.say(
+                        f"note: folder:PATH decodes every image before some are chosen; --data files:PATH --image-size "
+                        f"{dataset.image_size} decodes only those"
+                    )
+            for line in image_data.summary_lines(dataset):
                 progress.say(line)
 
-        def on_step(now: StepRecord) -> None:
+        def on_step(now: training.StepRecord) -> None:
             place.commit()
             note = (
                 f"loss {now.loss:.3f}, Hit@1 {now.hit_at_1:.2f}, rank {now.effective_rank:.1f}, "
@@ -109,14 +121,14 @@ def _train(config: TrainConfig, folder: Path, processes: Processes, stop: Stop, 
             )
             progress.step(now.step, note, total=now.steps, aloud=False)
 
-        def on_epoch(record: EpochRecord) -> None:
+        def on_epoch(record: training.EpochRecord) -> None:
             progress.say(
                 f"epoch {record.epoch}/{config.epochs}: loss {record.loss:.3f}, Hit@1 {record.hit_at_1:.2f}, "
                 f"effective rank {record.effective_rank:.1f}, {record.images_per_second:.0f} images/s",
                 quiet=True,
             )
 
-        train_encoder(
+        training.train(
             config,
             folder,
             processes=processes,

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from aninfonce import report, verification
 from aninfonce._extras import require
 from aninfonce._folder import claimed
@@ -72,6 +70,8 @@ def verify(
 @contextmanager
 def single_thread() -> Iterator[None]:
     """One thread for many small operations: more would mostly wait for each other, on a busy machine for minutes."""
+    import torch  # here: the command's help does without
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.types import _size
 
-from aninfonce._checks import check_finite
+from aninfonce._tensor_checks import check_finite
 from aninfonce.distributions._law import ONE_SAMPLE, Law
 from aninfonce.distributions._sphere import broadcast_shapes
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from aninfonce._checks import check_finite
+from aninfonce._tensor_checks import check_finite
 from aninfonce.distributions._law import LARGEST_CONCENTRATION, Law
 
 __all__ = [

@@ -15,7 +15,6 @@ import math
 from typing import Any, ClassVar, cast
 
 import torch
-from scipy.special import gammaincinv
 from torch import Tensor
 from torch.distributions import constraints
 from torch.types import _size
@@ -237,5 +236,7 @@ def _invert(mass: Float[Tensor, "*batch"], exponent: float) -> Float[Tensor, "*b
     if exponent == 2:
         t: Tensor = torch.special.erfinv(fraction)
         return t
+    from scipy.special import gammaincinv  # here: the import takes a while, and only this form needs it
+
     x = torch.from_numpy(gammaincinv(1 / exponent, fraction.cpu().numpy())).to(mass.device)
     return torch.where(x < _FLAT, mass, x ** (1 / exponent))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aninfonce._runs import pack_images
+from aninfonce._tensors import pack_images
 from aninfonce.data import ImageDataset, load_images
 from aninfonce.data.generators import ImageDecoder, separation, smallest_singular_value
 from aninfonce.data.latent_pairs import LatentPairs

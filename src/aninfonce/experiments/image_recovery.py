@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from aninfonce import metrics
-from aninfonce._runs import pack_images
+from aninfonce._tensors import pack_images
 from aninfonce.data.generators import (
     LatentsToFactors,
     SpriteGenerator,

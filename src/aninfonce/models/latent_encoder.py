@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aninfonce._checks import check_embeddings
 from aninfonce._sphere import unit_rows
+from aninfonce._tensor_checks import check_embeddings
 from aninfonce._typing import Float
 
 __all__ = ["LatentEncoder", "cayley_rotation"]

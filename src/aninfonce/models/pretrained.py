@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aninfonce._runs import read_tensors
+from aninfonce._tensors import read_tensors
 from aninfonce.models.backbones import Backbone
 
 __all__ = ["load_pretrained"]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aninfonce._checks import check_embeddings, check_finite, check_same_shape
+from aninfonce._tensor_checks import check_embeddings, check_finite, check_same_shape
 
 __all__ = [
     "check_count",

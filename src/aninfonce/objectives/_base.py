@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from aninfonce._eager import outside_graphs
 from aninfonce._sphere import directions
 from aninfonce.objectives._arguments import (
     check_count,
@@ -64,7 +65,7 @@ class ContrastiveObjective(Objective):
         raise NotImplementedError  # every subclass defines it
 
     # The kernel chooses its path by the data, and its gradient is written by hand: there is nothing to compile.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # of torch's
+    @outside_graphs
     def forward(self, u: Tensor, v: Tensor, negatives: Tensor | None = None, log_q: LogQ | None = None) -> Tensor:
         """The mean loss of the batch, in nats.
 

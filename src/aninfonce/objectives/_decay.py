@@ -12,10 +12,11 @@ import warnings
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from aninfonce._eager import outside_graphs
 
 __all__ = ["WeightDecayWarning", "watch"]
 
@@ -35,7 +36,7 @@ def watch(objective: nn.Module) -> None:
         _hooks.append(register_optimizer_step_pre_hook(_look_at))
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # of torch's
+@outside_graphs
 def _look_at(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Warn, once for an optimiser and its groups, if weight decay acts on an objective."""
     groups = optimizer.param_groups

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from aninfonce._checks import check_embeddings, check_same_shape
 from aninfonce._sphere import unit_rows
+from aninfonce._tensor_checks import check_embeddings, check_same_shape
 from aninfonce._typing import Float
 from aninfonce.objectives._arguments import check_flag, check_has_negatives, check_number
 from aninfonce.objectives._objective import Objective

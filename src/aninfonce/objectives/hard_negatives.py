@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from aninfonce._checks import check_finite
+from aninfonce._tensor_checks import check_finite
 from aninfonce.objectives._arguments import check_count, check_number, numbers
 from aninfonce.objectives._negatives import Negatives
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aninfonce._typing import FloatArray
+from aninfonce._arrays import FloatArray
 
 __all__ = ["draw_lines", "thin"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aninfonce._runs import unpack_images
+from aninfonce._tensors import unpack_images
 from aninfonce.report._measures import heading
 from aninfonce.report._style import PALETTE, label, new_figure, save_figure
 from aninfonce.report.pairs import pairs_figure

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from aninfonce.training.journal import read_line
-from aninfonce.training.readouts import LAYERS
+from aninfonce.training.outputs import LAYERS
 
 __all__ = ["History", "number"]
 

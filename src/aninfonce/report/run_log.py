@@ -113,6 +113,8 @@ class LogReader:
         except OSError as error:  # what is known stays: a file server may be away for a moment
             finished, trouble = False, f"{LOG} cannot be read: {error.strerror}"
         seen = self._history
+        if seen.epochs and seen.epochs[-1]["epoch"] < number(config, "epochs"):
+            finished = False  # these are the results of before: the run goes on to more epochs
         log = RunLog(self._name, config, seen.epochs, seen.steps, seen.unreadable, seen.thinned)
         return replace(log, finished=finished, changed=changed, trouble=trouble)
 

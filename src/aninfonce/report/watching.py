@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aninfonce._arrays import FloatArray
 from aninfonce._extras import require
 from aninfonce._text import printable
-from aninfonce._typing import FloatArray
 from aninfonce.report._braille import draw_lines, thin
 from aninfonce.report._style import PALETTE
 from aninfonce.report.log_history import number

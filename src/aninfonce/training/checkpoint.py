@@ -23,7 +23,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from aninfonce._runs import read_tensors, write_tensors
+from aninfonce._tensors import read_tensors, write_tensors
 from aninfonce.training.store import Checkpoint
 from aninfonce.training.weight_average import WeightAverage
 

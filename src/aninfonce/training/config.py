@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from aninfonce._checks import check_field_types, nearest_name
-from aninfonce.data import background_colour
+from aninfonce._checks import OneOf, check_field_types, nearest_name
+from aninfonce.data.background import background_colour
 
 __all__ = ["OBJECTIVES", "TrainConfig"]
 
@@ -18,6 +19,7 @@ OPTIMIZERS = ("adamw", "sgd", "lars")
 NEGATIVES = ("positives", "anchors", "both")
 RATE_RULES = ("constant", "linear", "sqrt")
 LOGGERS = ("tensorboard", "wandb")
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class TrainConfig:
             them, the run stops.
         background: colour behind transparent images: the name of a CSS colour, #rrggbb, or a grey from 0 to 255.
         limit: train on this many images only (a random subset, the same for every objective with the same seed).
+            Of files, shards, hf and imagenet only these and the scored images are decoded; folder:PATH decodes all of
+            them first.
         image_size: side of the images in pixels, to which they are resized; by default the data set's own, 32 for
             folder:PATH, and 224 for files, shards and hf.
         augmentations: preset of augmentations (simclr, simclr-cifar10, simclr-imagenet, weak, crop-flip).
@@ -99,12 +103,12 @@ class TrainConfig:
     limit: int | None = None
     image_size: int | None = None
     augmentations: str = "simclr"
-    objective: str = "infonce"
+    objective: Annotated[str, OneOf(OBJECTIVES)] = "infonce"
     temperature: float = 0.2
     trainable_temperature: bool = False
     concentration: float = 1.0
     concentration_rate: float = 0.2
-    negatives_from: str = "both"
+    negatives_from: Annotated[str, OneOf(NEGATIVES)] = "both"
     backbone: str = "small"
     projector_dim: int = 64
     projector_hidden: int = 256
@@ -112,25 +116,25 @@ class TrainConfig:
     pretrained: Path | None = None
     epochs: int = 40
     batch_size: int = 128
-    optimizer: str = "adamw"
+    optimizer: Annotated[str, OneOf(OPTIMIZERS)] = "adamw"
     momentum: float = 0.9
     rate: float = 2e-3
-    rate_rule: str = "constant"
+    rate_rule: Annotated[str, OneOf(RATE_RULES)] = "constant"
     warmup_epochs: float | None = None
     weight_decay: float = 1e-3
     validation: float = 0.0
     readout_images: int = 10_000
     class_images: int | None = None
     test_images: int | None = None
-    loggers: tuple[str, ...] = ()
+    loggers: tuple[Annotated[str, OneOf(LOGGERS)], ...] = ()
     readout_every: int = 0
     checkpoint_minutes: float = 10.0
     seed: int = 0
-    device: str = "auto"
-    precision: str = "32"
+    device: Annotated[str, OneOf(DEVICES)] = "auto"
+    precision: Annotated[str, OneOf(PRECISIONS)] = "32"
     devices: int = 1
     nodes: int = 1
-    strategy: str = "ddp"
+    strategy: Annotated[str, OneOf(STRATEGIES)] = "ddp"
     accumulate: int = 1
     sync_batch_norm: bool = True
     ema: float = 0.0
@@ -140,7 +144,7 @@ class TrainConfig:
         check_field_types(self)
         nearest_name("objective", self.objective, OBJECTIVES)
         nearest_name("precision", self.precision, PRECISIONS)
-        nearest_name("device", self.device, ("auto", "cpu", "cuda"))
+        nearest_name("device", self.device, DEVICES)
         nearest_name("optimizer", self.optimizer, OPTIMIZERS)
         nearest_name("rate_rule", self.rate_rule, RATE_RULES)
         nearest_name("strategy", self.strategy, STRATEGIES)

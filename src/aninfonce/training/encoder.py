@@ -10,14 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aninfonce._checks import check_device, nearest_name
+from aninfonce._checks import nearest_name
 from aninfonce._runs import read_json, write_json
+from aninfonce._tensor_checks import check_device
 from aninfonce.models import check_coverage
 from aninfonce.training.checkpoint import load_weights, save_weights
 from aninfonce.training.checksums import checksum, digest
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.module import ContrastiveTask, build_task
-from aninfonce.training.readouts import LAYERS
+from aninfonce.training.outputs import LAYERS
 
 __all__ = ["MODEL", "WEIGHTS", "Encoder", "load", "save_model"]
 

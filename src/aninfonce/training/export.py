@@ -12,18 +12,20 @@ from torch.nn import functional as F
 from aninfonce._checks import nearest_name
 from aninfonce._extras import require
 from aninfonce._runs import atomically
+from aninfonce.data import with_channels
 from aninfonce.training.encoder import Encoder
-from aninfonce.training.readouts import LAYERS
+from aninfonce.training.outputs import FORMATS, LAYERS
 
-__all__ = ["FORMATS", "TOLERANCE", "export_encoder"]
+__all__ = ["TOLERANCE", "export_encoder"]
 
-FORMATS = {"onnx": ".onnx", "torch-export": ".pt2"}
 TOLERANCE = 1e-5
 _BATCHES = (1, 5)  # of the images that the file is tried on; neither is the one it is traced with
 _TRACED = 2
 
 
-def export_encoder(encoder: Encoder, path: Path, *, format: str = "onnx", layer: str = "backbone") -> float:
+def export_encoder(
+    encoder: Encoder, path: Path, *, format: str = "onnx", layer: str = "backbone", channels: int | None = None
+) -> float:
     """Write an encoder to a file, and compare what the file computes with the encoder, before it takes its place.
 
     The file's network maps `images`, uint8 of shape (batch, channels, image_size, image_size) with any batch, to
@@ -34,12 +36,15 @@ def export_encoder(encoder: Encoder, path: Path, *, format: str = "onnx", layer:
         path: the file; replaced if it is there.
         format: "onnx" (run by onnxruntime and others), or "torch-export" (read by `torch.export.load`).
         layer: "backbone", or "projector": on the unit sphere.
+        channels: of the images that the file takes, 1 (grey) or 3 (colour); None: the encoder's own. If they are not,
+            the file makes grey images colour ones or the other way round, see `aninfonce.data.with_channels`.
 
     Returns:
         The largest difference of file and encoder on random images, relative to the features' largest entry.
 
     Raises:
-        ValueError: if the format or layer is unknown, or the file has another ending than .onnx or .pt2.
+        ValueError: if the format or layer is unknown, `channels` is neither 1 nor 3, or the file has another ending
+            than .onnx or .pt2.
         ArithmeticError: if the difference is above 1e-5; no file is left.
         MissingExtraError: if onnx, onnxscript or onnxruntime is needed and not installed.
     """
@@ -47,14 +52,17 @@ def export_encoder(encoder: Encoder, path: Path, *, format: str = "onnx", layer:
     nearest_name("layer", layer, LAYERS)
     if path.suffix != FORMATS[format]:
         raise ValueError(f"a file of {format} must end in {FORMATS[format]}, got {path}")
+    taken = encoder.channels if channels is None else channels
+    if taken not in (1, 3):
+        raise ValueError(f"channels must be 1 (grey) or 3 (colour), got {taken}")
     device = next(encoder.parameters()).device
     network = _FeatureNetwork(encoder, layer).eval()
     write, read = (_write_onnx, _read_onnx) if format == "onnx" else (_write_program, _read_program)
     try:
         network.cpu()
         with atomically(path) as file:
-            write(network, _images(encoder, _TRACED), file)
-            difference = _difference(network, read(file), encoder)
+            write(network, _images(encoder, taken, _TRACED), file)
+            difference = _difference(network, read(file), encoder, taken)
             if not difference <= TOLERANCE:
                 raise ArithmeticError(
                     f"the exported {layer} differs from the encoder's by {difference:.1e} of the features' scale, more "
@@ -72,24 +80,25 @@ class _FeatureNetwork(nn.Module):
         super().__init__()
         self.model = encoder.task.model
         self.layer = layer
+        self.channels = encoder.channels
 
     def forward(self, images: Tensor) -> Tensor:
         """Features of shape (batch, dim) of uint8 images of shape (batch, channels, size, size)."""
-        features, projection = self.model(images.float() / 255)
+        features, projection = self.model(with_channels(images.float() / 255, self.channels))
         found: Tensor = features if self.layer == "backbone" else F.normalize(projection, dim=1)
         return found
 
 
-def _images(encoder: Encoder, n: int) -> Tensor:
-    shape = (n, encoder.channels, encoder.image_size, encoder.image_size)
+def _images(encoder: Encoder, channels: int, n: int) -> Tensor:
+    shape = (n, channels, encoder.image_size, encoder.image_size)
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(n))
 
 
 @torch.no_grad()
-def _difference(network: nn.Module, exported: Callable[[Tensor], Tensor], encoder: Encoder) -> float:
+def _difference(network: nn.Module, exported: Callable[[Tensor], Tensor], encoder: Encoder, channels: int) -> float:
     worst = 0.0
     for n in _BATCHES:
-        images = _images(encoder, n)
+        images = _images(encoder, channels, n)
         expected, found = network(images), exported(images)
         if found.shape != expected.shape:
             raise ArithmeticError(f"the exported network gives {tuple(found.shape)}, expected {tuple(expected.shape)}")

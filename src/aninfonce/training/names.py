@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from aninfonce import models
 from aninfonce._checks import nearest_name
 from aninfonce._extras import require
 from aninfonce.data import PRESETS
-from aninfonce.models import check_backbone
 from aninfonce.training.config import TrainConfig
 
 __all__ = ["check_names"]
@@ -21,7 +21,7 @@ def check_names(config: TrainConfig) -> None:
         MissingExtraError: if a package that the settings need is missing.
     """
     nearest_name("augmentations", config.augmentations, PRESETS)
-    check_backbone(config.backbone)
+    models.check_backbone(config.backbone)
     if config.pretrained is not None and not config.pretrained.expanduser().is_file():
         raise ValueError(f"no pretrained weights at {config.pretrained}")
     for logger in config.loggers:

@@ -39,11 +39,13 @@ class Processes:
         device: where this one computes.
 
     Raises:
-        ValueError: if the environment (torchrun, SLURM) or the machine has not what the settings ask for.
+        ValueError: if the environment (torchrun, SLURM) or the machine has not what the settings ask for, or a CPU is
+            to compute in 16-mixed.
         MissingExtraError: if lightning-fabric is not installed.
     """
 
     def __init__(self, config: TrainConfig) -> None:
+        _check_half_precision(config)
         several = config.devices * config.nodes > 1
         try:
             self.fabric = require("lightning_fabric", "app").Fabric(
@@ -193,3 +195,10 @@ def _shard(task: nn.Module, mesh: Any) -> nn.Module:
     if not isinstance(task, FSDPModule):
         fully_shard(task, mesh=mesh["data_parallel"])
     return task
+
+
+def _check_half_precision(config: TrainConfig) -> None:
+    """Refuse half precision on a CPU, where Lightning would compute in another precision than the run says."""
+    cpu = config.device == "auto" and not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    if config.precision == "16-mixed" and (cpu or config.device == "cpu"):
+        raise ValueError("a CPU does not train in precision 16-mixed; use bf16-mixed, or 32, or a graphics card")

@@ -30,6 +30,7 @@ from aninfonce import metrics
 from aninfonce.data import NO_LABEL, NUMBER_PARAMETERS, Augmentation, AugmentationParameters, Images, read_batches
 from aninfonce.training.class_readout import class_accuracy
 from aninfonce.training.neighbours import NEIGHBOURS, knn_accuracy
+from aninfonce.training.outputs import LAYERS
 from aninfonce.training.randomness import generator_at, spread
 
 __all__ = [
@@ -45,7 +46,6 @@ __all__ = [
     "subset",
 ]
 
-LAYERS = ("backbone", "projector")
 Labelled = tuple[Images, Tensor | None]
 """Images with their labels, if they have any."""
 

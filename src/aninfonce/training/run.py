@@ -24,7 +24,7 @@ from aninfonce.training.records import EpochRecord, StepRecord
 from aninfonce.training.seen import Told, remarks_of, share_what_was_seen, unreadable
 from aninfonce.training.stopping import breaking_off
 
-__all__ = ["TrainResult", "train"]
+__all__ = ["TrainResult", "numbers_of_images", "train"]
 
 
 @dataclass(frozen=True)
@@ -204,6 +204,12 @@ def splits(config: TrainConfig, dataset: ImageDataset) -> tuple[Labelled, Labell
             raise ValueError(f"limit asks for {config.limit} training images, {config.data} has {len(order)}")
         order = order[: config.limit]
     return select(train, order.sort().values), scoring
+
+
+def numbers_of_images(config: TrainConfig, n: int) -> tuple[int, int]:
+    """Of n training images: how many are trained on, and how many are held out for validation."""
+    order, held_out = _training_places(config, n)
+    return min(len(order), config.limit or len(order)), len(held_out)
 
 
 def _training_places(config: TrainConfig, n: int) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from aninfonce._atomic import sweep
-from aninfonce._runs import read_json, read_tensors, write_json, write_tensors
+from aninfonce._runs import read_json, write_json
+from aninfonce._tensors import read_tensors, write_tensors
 from aninfonce.training.checksums import checksum, digest
 
 __all__ = ["Checkpoint", "CheckpointStore"]

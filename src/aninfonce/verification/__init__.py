@@ -5,8 +5,23 @@ References:
     derived for this library, and stands or falls with these checks.
 """
 
-from aninfonce.verification._check import COMPARISONS, FAMILY_WISE, LEVEL, Measurement, Statement
-from aninfonce.verification._run import SECTIONS, STATEMENTS, Finding, as_json, run, select
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aninfonce._lazy import lazily
+
+if TYPE_CHECKING:
+    from aninfonce.verification._check import COMPARISONS, FAMILY_WISE, LEVEL, Measurement, Statement
+    from aninfonce.verification._run import SECTIONS, STATEMENTS, Finding, as_json, run, select
+
+lazily(
+    __name__,
+    {
+        "_check": ["COMPARISONS", "FAMILY_WISE", "LEVEL", "Measurement", "Statement"],
+        "_run": ["SECTIONS", "STATEMENTS", "Finding", "as_json", "run", "select"],
+    },
+)
 
 __all__ = [
     "COMPARISONS",

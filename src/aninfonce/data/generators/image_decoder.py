@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from aninfonce._runs import read_tensors, write_tensors
+from aninfonce._tensors import read_tensors, write_tensors
 
 __all__ = ["ImageDecoder", "leaky_squareplus", "leaky_squareplus_inverse"]
 

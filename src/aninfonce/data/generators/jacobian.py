@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from aninfonce._checks import check_embeddings
+from aninfonce._tensor_checks import check_embeddings
 
 __all__ = ["smallest_singular_value"]
 

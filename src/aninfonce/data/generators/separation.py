@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from aninfonce._checks import check_embeddings
+from aninfonce._tensor_checks import check_embeddings
 
 __all__ = ["Separation", "separation"]
 

@@ -10,7 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from aninfonce._checks import check_embeddings, nearest_name
+from aninfonce._checks import nearest_name
+from aninfonce._tensor_checks import check_embeddings
 from aninfonce.data.generators.sprites import FACTOR_RANGES, FACTORS, SpriteRenderer, factor_bounds
 
 __all__ = ["LatentsToFactors", "SpriteGenerator"]
