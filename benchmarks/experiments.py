@@ -56,16 +56,16 @@ def document(ordered: list[dict[str, Any]]) -> str:
     lines = [
         "# Every experiment: expected and measured",
         "",
-        "Made by `python benchmarks/experiments.py runs/all` after `aninfonce reproduce all`, single experiments "
-        "measured anew since, from "
-        "[benchmarks/results/experiments.json](../benchmarks/results/experiments.json); CPU only, one thread a run. "
-        f"{len(ordered)} experiments, {core_minutes:.0f} core-minutes ({minutes:.0f} minutes on the clock, other work "
-        f"beside). {sum(row['met'] for row in rows)} of {len(rows)} figures are within their tolerance; "
-        "the others are marked **NO**. What each experiment is and how to read its figures: "
-        "[experiments.md](experiments.md).",
+        "`python benchmarks/experiments.py runs/all` writes this page after `aninfonce reproduce all`, from "
+        "[benchmarks/results/experiments.json](../benchmarks/results/experiments.json). Some experiments were "
+        "measured again later on their own. All ran on a CPU, with one thread for each run. "
+        f"The {len(ordered)} experiments took {core_minutes:.0f} core-minutes ({minutes:.0f} minutes on the clock, "
+        f"with other work running beside them). {sum(row['met'] for row in rows)} of {len(rows)} figures are within "
+        "their tolerance; the others are marked **NO**. [experiments.md](experiments.md) describes the experiments and "
+        "how to read their figures.",
         "",
-        "*published*: the paper, or the log of its public code. *theory*: derived, see `aninfonce verify`. *aim*: a "
-        "bar that this project set itself.",
+        "The sources of the expected values are: *published*, the paper or the log of its public code; *theory*, "
+        "derived (see `aninfonce verify`); and *aim*, a bar that this project set itself.",
         "",
     ]
     for results in ordered:

@@ -1,7 +1,7 @@
 """Fashion-MNIST: InfoNCE with a fixed and with a trainable temperature against AnInfoNCE, on all test images.
 
     python benchmarks/fashion_mnist.py --data-root FOLDER      (about 100 core-minutes)
-    python benchmarks/fashion_mnist_table.py                   (the README's table, from the summary)
+    python benchmarks/fashion_mnist_table.py                   (the table in docs/measured.md)
 
 1. Tuning, 12 epochs, 10 % of the training images held out, every method alike: InfoNCE at three fixed temperatures,
    InfoNCE with a trainable temperature from the same three, and AnInfoNCE from the concentrations 1 / (2 τ) that stand

@@ -1,6 +1,6 @@
-"""The README's table of Fashion-MNIST, and what it says of it, from benchmarks/results/fashion-mnist.json.
+"""The table of Fashion-MNIST in docs/measured.md, and what follows from it, from benchmarks/results/fashion-mnist.json.
 
-python benchmarks/fashion_mnist_table.py            rewrites the part of README.md between the two marks
+python benchmarks/fashion_mnist_table.py            rewrites the part of docs/measured.md between the two marks
 python benchmarks/fashion_mnist_table.py --print    shows it
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-SUMMARY, README = HERE / "results" / "fashion-mnist.json", HERE.parent / "README.md"
+SUMMARY, PAGE = HERE / "results" / "fashion-mnist.json", HERE.parent / "docs" / "measured.md"
 START, END = "<!-- fashion-mnist: made by benchmarks/fashion_mnist_table.py -->", "<!-- /fashion-mnist -->"
 
 METHODS = {"infonce": "InfoNCE, fixed τ", "infonce-trainable": "InfoNCE, trainable τ", "aninfonce": "AnInfoNCE"}
@@ -89,7 +89,7 @@ def _cell(values: Sequence[float], factor: float, digits: int) -> str:
 
 
 def _short(value: float, digits: int) -> str:
-    """With so many digits, without the zero before the point, as in the README's other tables."""
+    """With so many digits, without the zero before the point, as in the page's other tables."""
     return f"{value:.{digits}f}".removeprefix("0")
 
 
@@ -100,18 +100,18 @@ def _temperature(value: float) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--summary", type=Path, default=SUMMARY)
-    parser.add_argument("--readme", type=Path, default=README)
+    parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--print", action="store_true", help="show it, and leave the file as it is")
     options = parser.parse_args(arguments)
     text = document(json.loads(options.summary.read_text()))
     if options.print:
         print(text)
         return
-    before, mark, rest = options.readme.read_text().partition(START)
+    before, mark, rest = options.page.read_text().partition(START)
     _, end, after = rest.partition(END)
     if not (mark and end):
-        raise SystemExit(f"{options.readme} lacks the marks {START} and {END}")
-    options.readme.write_text(f"{before}{START}\n{text}\n{END}{after}")
+        raise SystemExit(f"{options.page} lacks the marks {START} and {END}")
+    options.page.write_text(f"{before}{START}\n{text}\n{END}{after}")
 
 
 if __name__ == "__main__":

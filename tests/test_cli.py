@@ -359,7 +359,7 @@ def test_a_preempted_training_saves_says_so_and_goes_on(tmp_path):
             break
     _, error = process.communicate(timeout=60)
     assert process.returncode == 75, error
-    assert "go on with --resume" in error
+    assert "continue with --resume" in error
     assert list((out / "checkpoints").glob("*.json"))
     assert not (out / "results.json").exists()
     assert subprocess.run([*command, "--resume"], capture_output=True, check=False, timeout=120).returncode == 0

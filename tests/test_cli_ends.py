@@ -116,7 +116,7 @@ def test_a_training_stops_at_once_wherever_it_is_and_goes_on_to_the_same_end(
     monkeypatch.setattr(where, interrupted)
     assert run(command) == 75
     error = capsys.readouterr().err
-    assert re.fullmatch(f".*{said}.*: go on with --resume\n", error)
+    assert re.fullmatch(f".*{said}.*; continue with --resume\n", error)
     monkeypatch.undo()
     assert run([*command, "--resume"]) == 0
     assert content(out) == content(finished)
@@ -153,7 +153,7 @@ CPU = (
         (RuntimeError("MPS backend out of memory (MPS allocated: 17 GB)"), "MPS backend out of memory"),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), "CUBLAS_STATUS_ALLOC"),
         (MemoryError("Unable to allocate 7 TiB for an array"), "Unable to allocate 7 TiB"),
-        (MemoryError(), "no more could be had"),
+        (MemoryError(), "no more is available"),
     ],
 )
 def test_out_of_memory_is_one_line_that_names_remedies(tmp_path, monkeypatch, capsys, error, asked):

@@ -85,7 +85,7 @@ def test_a_full_disk_is_told_once_and_the_work_goes_on(monkeypatch, capsys):
         print("one")
         print("two")
     error = capsys.readouterr().err
-    assert error == "the output cannot be written (No space left on device); the command goes on without\n"
+    assert error == "the output cannot be written (No space left on device); the command continues without it\n"
 
 
 def test_without_any_output_it_goes_on_too(monkeypatch):

@@ -1,4 +1,4 @@
-"""What does a contrastive encoder throw away, and how to keep it.
+"""What a contrastive encoder throws away, and how to keep it.
 
 Anisotropic InfoNCE ("InfoNCE: Identifying the Gap Between Theory and Practice", arXiv 2407.00143), the exact
 data-generating processes of its theory, and the metrics of identifiability. The command line is `aninfonce --help`.

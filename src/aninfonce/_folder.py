@@ -149,7 +149,7 @@ class RunFolder:
             return
         if self._checked and os.path.lexists(path):
             raise ValueError(
-                f"{path} is there already and was not written by this run; move it away (--resume then goes on)"
+                f"{path} exists already and was not written by this run; move it elsewhere (--resume then continues)"
             )
         append(self.path, name)
         self._files.add(name)

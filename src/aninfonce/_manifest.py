@@ -29,7 +29,7 @@ class There:
     """What a folder holds.
 
     Attributes:
-        config: of the run of ours; None: there is none.
+        config: the configuration of our run, or None if there is none.
         files: that the run wrote, or was about to write, by their path in the folder; the last part may hold a `*`.
         known: whether these are all of them. A run from before there were manifests does not know its files.
         others: whether the folder holds anything besides the bookkeeping.

@@ -34,8 +34,8 @@ def move_aside(out: Path, config: Mapping[str, Any], files: Iterable[str]) -> No
 
     Arguments:
         out: the folder.
-        config: of the new run.
-        files: of the old run, as its manifest names them.
+        config: the configuration of the new run.
+        files: the files of the old run, as its manifest names them.
 
     Raises:
         ValueError: if one of them is not what the run wrote.

@@ -67,7 +67,7 @@ def test_equal_arguments_make_equal_bytes(name, out, tmp_path):
 def test_incomplete_shards_are_refused_and_resumed_to_the_same_bytes(name, out, tmp_path, after):
     write(name, tmp_path / "whole")
     broken_off(name, out, after)
-    with pytest.raises(ValueError, match=r"incomplete: aninfonce shards was broken off; go on with .* --resume"):
+    with pytest.raises(ValueError, match=r"incomplete: aninfonce shards was interrupted; continue with .* --resume"):
         load_images(f"shards:{out}")
     with pytest.raises(ValueError, match=r"incomplete|number \d is missing"):
         load_images(f"shards:{out / 'train'}")

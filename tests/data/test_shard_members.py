@@ -101,7 +101,7 @@ def test_damage_is_refused_wherever_it_is(tmp_path, second):
     ]
     for content in damaged:
         (tmp_path / "0.tar").write_bytes(before + content)
-        with pytest.raises(ValueError, match=r"0\.tar is no readable uncompressed tar file"):
+        with pytest.raises(ValueError, match=r"0\.tar is not a readable uncompressed tar file"):
             load(tmp_path)
     (tmp_path / "0.tar").write_bytes(before + members + bytes(512))  # the rest of the zeros is padding
     assert len(contents(load(tmp_path))) == (8 if second else 4)
@@ -289,7 +289,7 @@ def test_compressed_shards_are_refused_by_name_also_beside_others(tmp_path, endi
 def test_a_compressed_archive_that_is_called_tar_is_named(tmp_path, mode):
     with tarfile.open(tmp_path / "0.tar", f"w:{mode}") as tar:
         tar.addfile(tarfile.TarInfo("0.png"))
-    with pytest.raises(ValueError, match=r"0\.tar is no readable.*compressed with"):
+    with pytest.raises(ValueError, match=r"0\.tar is not a readable.*compressed with"):
         load(tmp_path)
 
 

@@ -179,7 +179,7 @@ def test_damaged_cifar10_is_named(cifar):
 def test_missing_data_root_and_missing_files_are_named(tmp_path, name):
     with pytest.raises(ValueError, match="nowhere is not a folder"):
         load_images(name, tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=f"{name} is not in .*looked for .*leave the data root away"):
+    with pytest.raises(ValueError, match=f"{name} is not in .*looked for .*omit the data root"):
         load_images(name, tmp_path)
 
 

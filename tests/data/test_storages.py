@@ -201,7 +201,7 @@ def test_a_damaged_shard_is_refused_and_not_read_in_part(tmp_path):
     headers[second] ^= 1
     for damaged in (whole[: second + 600], whole[: second + 100], bytes(headers), b"hello", b""):
         (tmp_path / "0.tar").write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"0\.tar is no readable uncompressed tar file"):
+        with pytest.raises(ValueError, match=r"0\.tar is not a readable uncompressed tar file"):
             load_images(f"shards:{tmp_path}")
 
 

@@ -102,7 +102,7 @@ def test_damaged_stl10_is_named(stl10, change):
 
 @pytest.mark.parametrize("name", ["cifar100", "stl10"])
 def test_missing_files_are_named_and_the_cache_is_used_without_a_root(tmp_path, name, monkeypatch):
-    with pytest.raises(ValueError, match=f"{name} is not in .*looked for .*leave the data root away"):
+    with pytest.raises(ValueError, match=f"{name} is not in .*looked for .*omit the data root"):
         load_images(name, tmp_path)
     monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
     with pytest.raises(OSError, match="could not find"):

@@ -38,6 +38,24 @@ def test_explicit_negatives_equal_the_loop(shape):
     assert loss(u, v, negatives=w).item() == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("batch", [5, 700, 1500])
+def test_the_dense_form_of_the_docstring_is_the_fast_loss(batch):
+    """Value and all gradients; the batches take each way the fast loss has: in one piece and in blocks."""
+    u, v = (F.normalize(x, dim=-1).requires_grad_() for x in make_views(batch=batch, dim=3))
+    loss = AnInfoNCE(dim=3, init=torch.tensor([12.5, 2.5, 0.7], dtype=torch.float64), symmetric=False).double()
+    similarities = -((u[:, None] - v[None]).square() * loss.concentration).sum(-1)
+    dense = F.cross_entropy(similarities, torch.arange(len(u)))
+    both = AnInfoNCE(dim=3, init=[12.5, 2.5, 0.7]).double()(u, v)
+    torch.testing.assert_close(loss(u, v), dense)
+    torch.testing.assert_close(both, (dense + F.cross_entropy(similarities.T, torch.arange(len(u)))) / 2)
+    leaves = (u, v, loss.raw_concentration)
+    expected = torch.autograd.grad(dense, leaves, retain_graph=True)
+    # The fast loss projects onto the sphere: its gradients are the dense one's along the sphere.
+    on_sphere = [g - (g * x).sum(-1, keepdim=True) * x for g, x in zip(expected[:2], (u, v), strict=True)]
+    for got, wanted in zip(torch.autograd.grad(loss(u, v), leaves), [*on_sphere, expected[2]], strict=True):
+        torch.testing.assert_close(got, wanted)
+
+
 def test_infonce_is_two_way_cross_entropy():
     """On the sphere -|u-v|²/(2τ) and u·v/τ differ by a constant: the textbook form."""
     u, v = make_views(batch=30, dim=8)

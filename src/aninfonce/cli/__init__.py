@@ -1,7 +1,7 @@
 """The command line: one function a command; tyro makes flags of its arguments and help of its docstring.
 
-Exit codes: 0 done, 1 the computation failed or a statement of the theory was refuted, 2 a setting or a file is not as
-it must be, 75 a training asked to stop (SIGTERM, SIGHUP) that goes on with --resume, 130 interrupted (Ctrl-C, and
+Exit codes: 0 done; 1 the computation failed or a statement of the theory was refuted; 2 a setting or a file is not
+valid; 75 a training was asked to stop (SIGTERM, SIGHUP), and --resume continues it; 130 interrupted (Ctrl-C, and
 SIGTERM or SIGHUP for the other commands). Output that nobody reads or that cannot be shown changes none of them.
 
 The commands' modules import rooms (`from aninfonce import training`), whose names are loaded when they are used, and
@@ -72,8 +72,8 @@ def run(arguments: list[str]) -> int:
 
 # What an interrupted command leaves.
 _LEFT = {
-    "train": "the last checkpoint is in the output folder: go on with --resume",
-    "reproduce": "every finished run is in the output folder: go on with --resume",
+    "train": "the last checkpoint is in the output folder; continue with --resume",
+    "reproduce": "every finished run is in the output folder; continue with --resume",
     "verify": "results.json has what was found so far",
     "embed": "no file was written",
     "export": "no file was written",
@@ -89,7 +89,7 @@ def _run(arguments: list[str]) -> int:
         print(f"interrupted; {_LEFT.get(command, 'what was written is in the output folder')}", file=sys.stderr)
         return 130
     except PreemptedError as error:
-        print(f"{printable(error)}: go on with --resume", file=sys.stderr)
+        print(f"{printable(error)}; continue with --resume", file=sys.stderr)
         return 75  # EX_TEMPFAIL: try again later
     except QuietError as error:
         return error.code
@@ -140,7 +140,7 @@ def _parse(arguments: list[str]) -> Callable[[], None]:
             found: Callable[[], None] = tyro.extras.subcommand_cli_from_dict(
                 {name: parsed(command, completing=completing) for name, command in COMMANDS.items()},
                 prog="aninfonce",
-                description="What does a contrastive encoder throw away, and how to keep it. --version: which this is.",
+                description="What a contrastive encoder throws away, and how to keep it. --version shows the version.",
                 args=arguments,
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalRequiredArgs),
             )

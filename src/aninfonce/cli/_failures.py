@@ -36,7 +36,7 @@ def told(error: BaseException, command: str) -> str | None:
     if isinstance(error, BrokenProcessPool):
         return (
             "a worker process has ended before its time; the system ends one, for example, that takes too much memory: "
-            f"{_REMEDIES.get(command, _ELSEWHERE)}; --resume goes on with what is done"
+            f"{_REMEDIES.get(command, _ELSEWHERE)}; --resume continues from what is finished"
         )
     text = str(error).lower()
     if isinstance(error, RuntimeError) and "dataloader worker" in text:
@@ -47,7 +47,7 @@ def told(error: BaseException, command: str) -> str | None:
     torch = sys.modules.get("torch")  # an error of torch's comes from a torch that is loaded
     short = isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError))
     if short or (isinstance(error, RuntimeError) and any(words in text for words in _MEMORY)):
-        return f"out of memory ({_first_line(error) or 'no more could be had'}): {_REMEDIES.get(command, _ELSEWHERE)}"
+        return f"out of memory ({_first_line(error) or 'no more is available'}): {_REMEDIES.get(command, _ELSEWHERE)}"
     return None
 
 

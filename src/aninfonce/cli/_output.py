@@ -33,7 +33,7 @@ def safe_output() -> Iterator[None]:
     """While it lasts, standard output and standard error take every text, and never raise.
 
     Letters that their encoding lacks are replaced. Once nobody reads them any more (`… | head`), what follows is
-    dropped; any other failure (a full disk) is told once on standard error. The command goes on in each case.
+    dropped; any other failure (a full disk) is told once on standard error. The command continues in each case.
     """
     codecs.register_error(_READABLE, _replace)
     before = sys.stdout, sys.stderr
@@ -105,7 +105,9 @@ class _Stream:
         except OSError as error:
             self._lost = True
             if self._error is not None:
-                self._error.write(f"the output cannot be written ({error.strerror}); the command goes on without\n")
+                self._error.write(
+                    f"the output cannot be written ({error.strerror}); the command continues without it\n"
+                )
         except ValueError:
             if not self._stream.closed:
                 raise

@@ -38,7 +38,7 @@ def counted(config: TrainConfig, environment: Mapping[str, str] | None = None) -
     if (config.devices, config.nodes) not in ((1, 1), (devices, nodes)):
         raise ValueError(
             f"{starter} has started {nodes} × {devices} processes, but --nodes {config.nodes} --devices "
-            f"{config.devices} asks for others; leave these flags away"
+            f"{config.devices} asks for others; omit these flags"
         )
     return dataclasses.replace(config, devices=devices, nodes=nodes)
 
@@ -90,7 +90,7 @@ def _is_lost_connection(error: BaseException) -> bool:
     return is_lost_connection(error)
 
 
-_ENDED = "another process of the run has ended: its own error says why, or it was killed; --resume goes on"
+_ENDED = "another process of the run has ended: its own error says why, or it was killed; --resume continues the run"
 
 
 def _spoken_for(processes: training.Processes, error: Exception) -> Exception:
@@ -102,6 +102,6 @@ def _spoken_for(processes: training.Processes, error: Exception) -> Exception:
     killed = [-code for code in codes if code is not None and code < 0]
     if killed:
         name = signal.Signals(killed[0]).name
-        return ElsewhereError(f"another process of the run was ended by {name}; --resume goes on from the checkpoint")
+        return ElsewhereError(f"another process of the run was ended by {name}; --resume continues from the checkpoint")
     said = [code for code in codes if code]
     return QuietError(said[0]) if said else error

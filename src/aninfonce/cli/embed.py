@@ -31,20 +31,21 @@ def embed(
 ) -> None:
     """Write a trained encoder's features of images to an .npz or .parquet file.
 
-    An .npz file holds, for SPLIT in train and test: SPLIT_backbone and SPLIT_projector (on the unit sphere), one row an
-    image; SPLIT_places, the image's place among the split's; SPLIT_paths, its file, of images that are not held in
-    memory; and SPLIT_labels where the data have classes (-1: an image without a label). A .parquet file has one row an
-    image with the columns split, place, path likewise, label and class where there are classes, backbone and projector.
+    For each SPLIT of train and test, an .npz file holds SPLIT_backbone and SPLIT_projector (on the unit sphere) with
+    one row for each image, SPLIT_places with the position of each image in the split, SPLIT_paths with its file (for
+    images that are not held in memory), and, if the data have classes, SPLIT_labels (-1 for an image without a label).
+    A .parquet file has one row for each image, with the columns split, place, path (for images that are not held in
+    memory), label and class (if the data have classes), backbone and projector.
 
     Args:
         run: folder of a training run.
         out: the file, ending in .npz or .parquet.
-        data: the images, named as for train; default: the run's own.
-        data_root: folder that holds the data set; default: the run's own.
+        data: the images, named as for train; by default those of the run.
+        data_root: folder that holds the data set; by default that of the run.
         layer: both, backbone or projector.
-        device: cpu, or cuda.
-        convert: make colour images grey, or grey ones colour, where the encoder takes the other kind.
-        overwrite: replace the file if it is there.
+        device: cpu or cuda.
+        convert: make colour images grey, or grey ones colour, if the encoder takes the other kind.
+        overwrite: replace the file if it exists.
     """
     layers = LAYERS[nearest_name("layer", layer, LAYERS)]
     check_output_file(out, (".npz", ".parquet"), overwrite=overwrite)

@@ -25,17 +25,17 @@ def export(
 ) -> None:
     """Write a trained encoder to one file that runs without this package, and compare the two.
 
-    The file's network takes uint8 images of shape (batch, channels, size, size), of the run's size, in batches of any
+    The exported network takes uint8 images of shape (batch, channels, size, size), of the run's size, in batches of any
     size.
 
     Args:
         run: folder of a training run.
         format: onnx, or torch-export (for torch.export.load).
-        out: the file, ending in .onnx or .pt2; default: encoder.onnx or encoder.pt2 in the run's folder.
+        out: the file, ending in .onnx or .pt2; by default encoder.onnx or encoder.pt2 in the run's folder.
         layer: backbone, or projector (on the unit sphere).
-        channels: of the images that the file takes, 1 (grey) or 3 (colour); the file converts them where the run was
-            trained on the other kind. Default: the run's own.
-        overwrite: replace the file if it is there.
+        channels: number of channels of the images that the file takes, 1 (grey) or 3 (colour); the file converts them
+            if the run was trained on the other kind. By default the run's own.
+        overwrite: replace the file if it exists.
     """
     nearest_name("layer", layer, LAYERS)
     suffix = FORMATS[nearest_name("format", format, FORMATS)]

@@ -36,22 +36,22 @@ def reproduce(
     overwrite: bool = False,
     resume: bool = False,
 ) -> None:
-    """Run experiments of the paper, and hold them against the published figures and the theory.
+    """Run experiments of the paper, and compare them with the published figures and the theory.
 
     Args:
-        names: the experiment (see --list), several of them, or "all". Several end in one page, index.html.
-        list: show every experiment: what it shows, what it is held against, and what it costs.
-        out: folder for results.json, the figures (PNG and SVG) and every finished run; default runs/NAME.
-        quick: smaller settings, which show the effects roughly.
-        seeds: number of repetitions, another mixing each; they run side by side on the cores there are. Default: the
-            experiment's own.
-        seed: the first repetition's seed; the others count up from it.
-        steps: optimiser steps; default: the experiment's own, with which it meets its bars.
-        data_root: folder with the data, for experiments on images that do not make them.
-        workers: processes; default: one a core, and one on a GPU.
-        device: cpu, or cuda.
-        overwrite: replace a run that is in the output folder.
-        resume: continue a run that is in the output folder (also with more seeds); what is done is not done again.
+        names: an experiment (see --list), several of them, or "all". Several also write a common page, index.html.
+        list: list the experiments, with what they show, the values they are compared with, and their cost.
+        out: folder for results.json, the figures (PNG and SVG) and every finished run; by default runs/NAME.
+        quick: use smaller settings, which show the effects roughly.
+        seeds: number of repetitions, each with another mixing; they run in parallel on the available cores. The default
+            is the experiment's own.
+        seed: seed of the first repetition; the others count up from it.
+        steps: number of optimiser steps; by default the experiment's own, for which its expected values are meant.
+        data_root: folder with the data, for experiments on images that are not generated.
+        workers: number of processes; by default one for each core, and one on a GPU.
+        device: cpu or cuda.
+        overwrite: replace the run that is in the output folder.
+        resume: continue the run that is in the output folder, also with more seeds; finished runs are not repeated.
     """
     if list:
         show(report.experiments_table([_listed(experiment) for experiment in experiments.EXPERIMENTS.values()]))
@@ -168,7 +168,7 @@ def _run_many(
         place: the folder of all.
         replaced: names of those whose old runs give way; the others go on.
         workers: processes.
-        device: of every process.
+        device: the device of every process.
     """
     done: list[dict[str, Any]] = []
     failures: dict[str, str] = {}

@@ -21,7 +21,7 @@ def shards(
     overwrite: bool = False,
     resume: bool = False,
 ) -> None:
-    """Write images that lie in files of their own to shards, which are read from a disk in long strokes.
+    """Pack images into shards (tar files), which a disk reads in long stretches.
 
     Train on them with --data shards:OUT. The index OUT/shards.json says whether they are complete.
 
@@ -29,11 +29,11 @@ def shards(
         data: the images, named as for train: files:PATH, imagenet, imagenet:N, hf:NAME or hf:PATH.
         out: folder for train/*.tar and test/*.tar.
         data_root: folder that holds the data set.
-        per_shard: images a shard.
-        max_corrupt: share of the images, in [0, 1], that may be unreadable; they are named and left out.
-        seed: of the images' order, and of the held-out images where there is no test set.
-        overwrite: put these shards in the place of others that this command wrote; no other file is removed.
-        resume: go on where this command broke off.
+        per_shard: number of images in a shard.
+        max_corrupt: share of the images, in [0, 1], that may be unreadable; they are named and omitted.
+        seed: seed of the images' order, and of the choice of held-out images where there is no test set.
+        overwrite: replace other shards that this command wrote; no other file is removed.
+        resume: continue where this command was interrupted.
     """
     dataset = image_data.load_images(data, data_root, seed=seed, max_corrupt=max_corrupt)
     total = sum(-(-len(split) // per_shard) for split in (dataset.train, dataset.test)) if per_shard > 0 else 0

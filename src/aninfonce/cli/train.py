@@ -50,14 +50,14 @@ def train(
 ) -> None:
     """Train an encoder on images, then read classes and augmentation parameters from backbone and projector.
 
-    Several processes: --devices and --nodes, or under torchrun or SLURM's srun, which are found.
+    For several processes pass --devices and --nodes, or start the command under torchrun or SLURM's srun.
 
     Args:
         flags: the settings.
-        out: folder for results.json, report.html, the weights and the figure; default runs/DATA-METHOD-seed-SEED.
-        overwrite: replace a run that is in the output folder.
-        resume: continue a run that is in the output folder, also with more --epochs than before: the learning rate then
-            follows the schedule of the larger number from there on.
+        out: folder for results.json, report.html, the weights and the figure; by default runs/DATA-METHOD-seed-SEED.
+        overwrite: replace the run that is in the output folder.
+        resume: continue a run that is in the output folder, also with more --epochs than before: from there on the
+            learning rate follows the schedule of the larger number.
     """
     config = flags.checked()
     check_names(config)
@@ -161,12 +161,12 @@ def compare(
     out: Path = Path("runs/compare"),
     overwrite: bool = False,
 ) -> None:
-    """Put training runs side by side; runs that differ in nothing but their seed are averaged.
+    """Put training runs side by side; runs that differ only in their seed are averaged.
 
     Args:
         runs: folders of training runs.
         out: folder for results.json and the figure (PNG and SVG).
-        overwrite: replace a comparison that is in the output folder.
+        overwrite: replace the comparison that is in the output folder.
     """
     if not runs:
         raise ValueError("name at least one folder of a training run")

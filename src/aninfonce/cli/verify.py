@@ -29,10 +29,10 @@ def verify(
 
     Args:
         out: folder for results.json.
-        seed: of all samples.
-        quick: a quarter of the sample sizes: about half a minute.
-        only: names of the statements to check; default: all.
-        overwrite: replace a run that is in the output folder.
+        seed: seed of all samples.
+        quick: use a quarter of the sample sizes, which takes about half a minute.
+        only: names of the statements to check; by default all.
+        overwrite: replace the run that is in the output folder.
     """
     chosen = verification.select(only)
     config = {"command": "verify", "seed": seed, "quick": quick, "only": list(only)}

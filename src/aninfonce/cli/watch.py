@@ -22,13 +22,14 @@ def watch(
 ) -> None:
     """Redraw the curves of training runs in the terminal, until all are finished or Ctrl-C.
 
-    Loss, Hit@1, effective rank, Λ̂'s spectrum, readouts (with train --readout-every), images a second and the time that
-    is left, from each run's log.jsonl. The runs need not have begun. Where there is no terminal: a line an epoch.
+    The charts show the loss, Hit@1, the effective rank, the spectrum of Λ̂, readouts (with train --readout-every),
+    images a second and the remaining time, from each run's log.jsonl. The runs need not have started. Without a
+    terminal the command prints one line for each epoch.
 
     Args:
         runs: folders of training runs; several are drawn into the same charts.
-        every: seconds between two looks.
-        once: look once and end.
+        every: seconds between two refreshes.
+        once: show the present state and exit.
     """
     if not runs:
         raise ValueError("name at least one folder of a training run")

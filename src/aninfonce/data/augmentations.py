@@ -184,7 +184,7 @@ def augment_images(images: Tensor, parameters: AugmentationParameters) -> Tensor
 
     Arguments:
         images: shape (n, channels, height, width), 1 or 3 channels; uint8, or float32 in [0, 1].
-        parameters: of n images; what is absent is not applied.
+        parameters: the parameters of n images; absent ones are not applied.
 
     Returns:
         Images of the same shape, float32 in [0, 1], contiguous. At the identity values they are exactly `images`

@@ -20,9 +20,9 @@ class AugmentationConfig:
             ratios that fit into the image at the crop's area.
         flip: probability of mirroring left to right.
         jitter: probability of the colour jitter (brightness, contrast, saturation and hue together).
-        brightness: largest change of the factor: uniform in [1 - brightness, 1 + brightness].
-        contrast: likewise.
-        saturation: likewise.
+        brightness: largest change of the brightness's factor: uniform in [1 - brightness, 1 + brightness].
+        contrast: largest change of the contrast's factor, as for the brightness.
+        saturation: largest change of the saturation's factor, as for the brightness.
         hue: largest turn of the hue, 0 to 0.5: uniform in [-hue, hue].
         grayscale: probability of removing the colours.
         blur: probability of the blur.

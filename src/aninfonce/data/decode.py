@@ -54,7 +54,7 @@ def decode_image(
         source: path of the file, or its content.
         image_size: the image is resized to so many pixels on the shorter side, and cropped around the centre.
         background: what transparent pictures are put on.
-        name: of the image, for errors; default: the path.
+        name: the name of the image, for errors; default: the path.
 
     Returns:
         Pixels, whether they are grey, and remarks. 16 bits a pixel become 8; of several pictures the first counts.

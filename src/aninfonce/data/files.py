@@ -21,7 +21,7 @@ class ImageFiles(StoredImages):
     """Image files that act like a uint8 tensor of shape (n, 3, image_size, image_size), decoded by `read_batches`.
 
     Arguments:
-        paths: of the files.
+        paths: the paths of the files.
         image_size: side of the images, pixels.
         workers: processes that decode; 0: this one.
         max_corrupt: share of the files that may be unreadable, see `CorruptImages`.
@@ -77,7 +77,7 @@ def load_files(
     Arguments:
         path: the folder.
         image_size: side to which the images are brought (shorter side resized, cropped around the centre), pixels.
-        seed: of the held-out split.
+        seed: the seed of the held-out split.
         decode_workers: processes that decode; 0: the one that asks.
         max_corrupt: share of the images that may be unreadable, see `CorruptImages`.
 

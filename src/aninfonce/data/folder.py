@@ -30,7 +30,7 @@ def load_folder(
     Arguments:
         path: the folder.
         image_size: images are resized to so many pixels on the shorter side, and cropped around the centre.
-        seed: of the held-out split.
+        seed: the seed of the held-out split.
         max_corrupt: share of the images that may be unreadable, see `CorruptImages`.
         background: colour that transparent pictures are put on, see `background_colour`.
 

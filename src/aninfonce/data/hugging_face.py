@@ -99,10 +99,11 @@ def load_hugging_face(
     class if there is none.
 
     Arguments:
-        name: of the data set on the hub, or path of the folder; with `#COLUMN` at the end to choose among several
+        name: the name of the data set on the hub, or the path of the folder; with `#COLUMN` at the end to choose among
+            several
             label columns.
         image_size: side to which the images are brought (shorter side resized, cropped around the centre), pixels.
-        seed: of the held-out split.
+        seed: the seed of the held-out split.
         download: whether what is not in the hub's cache may be downloaded.
         decode_workers: processes that decode; 0: the one that asks.
         max_corrupt: share of the images of either part that may be unreadable, see `CorruptImages`.
@@ -181,7 +182,7 @@ def _tables(where: str, download: bool) -> dict[str, Any]:
                 settings = datasets.DownloadConfig(local_files_only=not download)
                 found = datasets.load_dataset(str(path) if path.is_dir() else where, download_config=settings)
     except ConnectionError as error:
-        raise OSError(f"hf:{where} is no folder here, and the hub cannot be reached: {error}") from error
+        raise OSError(f"hf:{where} is not a folder here, and the hub cannot be reached: {error}") from error
     except Exception as error:  # damaged Arrow files, tables and metadata raise whatever their readers do
         raise ValueError(
             f"hf:{where} cannot be loaded, as a folder of save_to_disk or from the hub: {type(error).__name__}: {error}"

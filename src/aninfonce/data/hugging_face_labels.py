@@ -24,7 +24,7 @@ class LabelColumn:
     """The column of the classes.
 
     Attributes:
-        name: of the column; "" if there is none.
+        name: the name of the column; "" if there is none.
         rule: why it is the one, or why there is none.
     """
 

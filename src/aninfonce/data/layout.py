@@ -21,7 +21,7 @@ class FoundImages:
     """The image files of a folder.
 
     Attributes:
-        names: of the classes, sorted; empty if there are none.
+        names: the names of the classes, sorted; empty if there are none.
         parts: class -> files, for training and held-out images, or for all. Without classes the files stand under "".
         findings: how the folder was read.
     """

@@ -52,9 +52,7 @@ def _mnist_like(
     if paths is None:
         looked = [str(folder / "*-ubyte[.gz]") for folder in _idx_folders(root, name, class_)]
         looked += [str(root / also)] if also else []
-        raise ValueError(
-            f"{name} is not in {root}: looked for {', '.join(looked)}; leave the data root away to download"
-        )
+        raise ValueError(f"{name} is not in {root}: looked for {', '.join(looked)}; omit the data root to download")
     train, test = (_read_pair(images, labels) for images, labels in (paths[:2], paths[2:]))
     return ImageDataset(name, train, test, class_names, findings=PUBLISHED)
 

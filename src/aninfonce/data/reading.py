@@ -58,7 +58,7 @@ class ImageReadError(OSError):
         advice = _ADVICE.get(number, "see to the disk or the network")
         return (
             f"cannot read {self.filename}{tried}: {self.strerror} ({errno.errorcode.get(number, number)}). The image "
-            f"was not skipped, since that would change the training: {advice}; a training then goes on from its last "
+            f"was not skipped, since that would change the training: {advice}; a training then continues from its last "
             "checkpoint with --resume"
         )
 
@@ -76,7 +76,7 @@ def retried(action: Callable[[], T], name: str) -> T:
 
     Arguments:
         action: what reads.
-        name: of what it reads, for the error.
+        name: the name of what it reads, for the error.
 
     Raises:
         ImageReadError: if it fails to the last.

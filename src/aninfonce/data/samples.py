@@ -41,7 +41,7 @@ class Sample:
     """An image in a shard.
 
     Attributes:
-        name: of its member.
+        name: the name of its member.
         offset: where its bytes begin in the shard.
         size: how many they are.
         labels: kind -> label, of the kinds that there are.
@@ -71,7 +71,7 @@ def shard_samples(shard: Path, ignored: Ignored) -> list[Sample]:
         except (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError) as error:
             if system_errno(error) is not None:
                 raise
-            raise ValueError(f"{shard} is no readable uncompressed tar file: {error}") from error
+            raise ValueError(f"{shard} is not a readable uncompressed tar file: {error}") from error
 
 
 def _sort_in(

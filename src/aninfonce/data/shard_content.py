@@ -50,7 +50,7 @@ def entry_there(shard: Path, split: ImageSplit, places: Tensor, expected: ShardE
 
     Arguments:
         shard: its file, which may not be there.
-        split: of the images.
+        split: the split of the images.
         places: those that it must hold, but for those that cannot be read.
         expected: the entry that a complete index has.
     """

@@ -208,7 +208,7 @@ def check_shards(folder: Path, shards: Sequence[Path]) -> dict[Path, ShardEntry]
         return {}
     if not index.complete:
         raise ValueError(
-            f"the shards in {home} are incomplete: aninfonce shards was broken off; go on with "
+            f"the shards in {home} are incomplete: aninfonce shards was interrupted; continue with "
             f"{_command(index, home)} --resume"
         )
     entries = {home / name: entry for name, entry in index.shards.items() if entry is not None}

@@ -65,8 +65,8 @@ class ShardLabels:
         """The classes' names and every image's label, by labels of one kind; "" gives none.
 
         Arguments:
-            kind: of the labels.
-            names: of the classes that numbers stand for; None: they are called by their numbers.
+            kind: the kind of the labels.
+            names: the names of the classes that numbers stand for; None: they are called by their numbers.
 
         Raises:
             ValueError: if there are fewer names than a number asks for.

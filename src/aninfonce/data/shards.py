@@ -183,7 +183,7 @@ def load_shards(
     Arguments:
         path: the folder.
         image_size: side to which the images are brought (shorter side resized, cropped around the centre), pixels.
-        seed: of the held-out split.
+        seed: the seed of the held-out split.
         decode_workers: processes that decode; 0: the one that asks.
         max_corrupt: share of the images that may be unreadable, see `CorruptImages`.
         background: colour that transparent pictures are put on, see `background_colour`.

@@ -65,7 +65,8 @@ def load_images(
             `aninfonce.data.imagenet`). None: torchvision downloads to `~/.cache/aninfonce` (`imagenet` has to be
             there). `digits` and what has a PATH do not use it.
         image_size: resize to so many pixels a side; None keeps the size of the table.
-        seed: of the held-out split, where the data set has no test set of its own. Classes keep their proportions.
+        seed: the seed of the held-out split, where the data set has no test set of its own. Classes keep their
+            proportions.
         download: whether what is not in its cache yet may be downloaded.
         decode_workers: processes that decode images on demand; 0: the one that asks.
         max_corrupt: share of the images that may be unreadable before the data set is refused, at loading or while
@@ -106,7 +107,7 @@ def load_images(
     known = [*SOURCES, "imagenet", "imagenet:N", *(f"{kind}:PATH" for kind in _PATHS)]
     source = SOURCES[nearest_name("data set", name, known)]
     if root is not None and not root.is_dir() and name != "digits":
-        raise ValueError(f"the data root {root} is not a folder; leave it away to download {name}")
+        raise ValueError(f"the data root {root} is not a folder; omit it to download {name}")
     dataset = source(root, seed, download)
     size = 16 if name == "digits" and image_size is None else image_size
     if size is None or size == dataset.image_size:

@@ -44,7 +44,7 @@ def choose_splits(names: Sequence[str], where: str, holds: Callable[[str], bool]
     """Choose among folders; without a name of a split among them all are classes, and `train` is None.
 
     Arguments:
-        names: of the folders.
+        names: the names of the folders.
         where: that holds them, for the errors.
         holds: whether one of them holds something to train on.
 

@@ -175,7 +175,7 @@ class StoredImages(ABC):
             raise ChildProcessError(
                 f"the processes that decode images cannot go on: {first}. Too little memory, shared "
                 "memory (/dev/shm) or too few open files (ulimit -n) are the usual reasons: see to these or use fewer "
-                "--decode-workers; a training then goes on from its last checkpoint with --resume"
+                "--decode-workers; a training then continues from its last checkpoint with --resume"
             ) from error
 
 

@@ -68,9 +68,7 @@ def _holding(subfolder: str, name: str, root: Path | None) -> Path | None:
     if root is not None and root.name == subfolder:
         root = root.parent
     if root is not None and not (root / subfolder).is_dir():
-        raise ValueError(
-            f"{name} is not in {root}: looked for {root / subfolder}; leave the data root away to download"
-        )
+        raise ValueError(f"{name} is not in {root}: looked for {root / subfolder}; omit the data root to download")
     return root
 
 

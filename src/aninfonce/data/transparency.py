@@ -26,7 +26,7 @@ def composed(image: Any, stored_as: Any, background: Colour) -> tuple[Any, Remar
     converted as Pillow does.
 
     Arguments:
-        image: of any mode, decoded or not.
+        image: an image of any mode, decoded or not.
         stored_as: Pillow's name of the layout of the file's samples, if it has one.
         background: red, green and blue.
 

@@ -35,7 +35,7 @@ def write_shards(
         dataset: its images are stored, not in memory.
         out: folder for the shards; made if it is not there.
         per_shard: images a shard, at least 1; 4000 photographs take about half a gigabyte.
-        seed: of the order.
+        seed: the seed of the order.
         resume: go on where a killed process broke off, with the same arguments; what is complete stays as it is.
         overwrite: put these shards in the place of others that were written here. No other file is removed.
 

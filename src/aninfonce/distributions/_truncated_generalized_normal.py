@@ -56,7 +56,7 @@ class TruncatedGeneralizedNormal(EuclideanDistribution):
         concentration: λ > 0: a number, or one for each coordinate, shape (dim,) or (..., dim), broadcast with `loc`.
         exponent: p > 0, one number.
         low: the smallest values: a number, or a shape that broadcasts with `loc`.
-        high: the largest values, likewise.
+        high: the largest values, of the same form as `low`.
         validate_args: whether to check the values; if None, yes, unless Python runs with -O.
 
     Raises:

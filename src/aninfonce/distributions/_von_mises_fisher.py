@@ -121,7 +121,7 @@ class VonMisesFisher(SphericalDistribution):
         With t = zᵀu, E t² = 1 - (d - 1) A/κ, and what is orthogonal to z has no direction of its own:
         Var u_i = z_i² Var t + (1 - z_i²) A/κ.
         """
-        # A/κ tends to 1/d for small κ, where it is had from a κ that still tells.
+        # A/κ tends to 1/d for small κ; there it is computed from a κ that is still large enough to divide by.
         kappa = self.concentration.double().clamp_min(1e-6)
         across = self._mean_resultant_length(kappa) / kappa
         along = 1 - (self.event_shape[0] - 1) * across - self._mean_resultant_length() ** 2

@@ -50,7 +50,7 @@ class BatchSize(Experiment):
     """The experiment's settings.
 
     Attributes:
-        sizes: of the batch, pairs, each at least 2.
+        sizes: the batch sizes, in pairs, each at least 2.
         content: Λ of the first five of ten latents.
         style: Λ of the others.
         temperature: InfoNCE's fixed one; it also runs with a trainable one.

@@ -32,7 +32,7 @@ class FewNegatives(RecoveryModel):
     and number of anchors stay the same, and only what each anchor is told apart from changes.
 
     Arguments:
-        encoder: of the observations.
+        encoder: the encoder of the observations.
         objective: called with explicit negatives, so that its own choice of them and of directions does not count.
         count: M, at least 1, below the batch size.
 
@@ -66,7 +66,7 @@ class BiasTask:
         groups: names for groups of latents of equal concentration (their indices, from 0).
         negatives: how many other anchors each anchor is told apart from; None: what `recipe.negatives_from` says.
         transposed: False for the public code's loss, see `nt_xent`; takes negatives from both views, both directions.
-        sampler: of the positives, "exact" or "approximate" (the public code's).
+        sampler: the sampler of the positives, "exact" or "approximate" (the public code's).
 
     Raises:
         ValueError: if the objective is not AnInfoNCE, `negatives` is not from 1 to the batch size - 1, the sampler is

@@ -36,7 +36,7 @@ class OnSphere(nn.Module):
     """g(z) = decoder(radius · A z), latents of the unit sphere, shape (n, dim), to images.
 
     Arguments:
-        decoder: of a VAE.
+        decoder: the decoder of a VAE.
         radius: √dim is where the VAE's prior, a standard normal, has its mass.
         linear: A, shape (dim, dim), a rotation where g shall be injective; None is the identity.
     """
@@ -62,7 +62,7 @@ class DecoderTask:
         data: images, a name of `aninfonce.data.load_images`.
         data_root: where they are; None: torchvision downloads them.
         recipe: the VAE.
-        radius: of the sphere on which the decoder serves as g.
+        radius: the radius of the sphere on which the decoder serves as g.
     """
 
     file: str
@@ -105,7 +105,7 @@ class DecodedRecoveryTask:
     Attributes:
         file: name of the decoder's file in the study's folder; a preparation writes it.
         mixing: its Λ has one entry a latent of the decoder.
-        radius: of the sphere on which the decoder serves as g.
+        radius: the radius of the sphere on which the decoder serves as g.
         components: principal components of the images that the encoder sees.
         recipe: how the encoder is trained.
         groups: names for groups of latents (their indices, from 0), to report R² of each.

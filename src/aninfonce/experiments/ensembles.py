@@ -67,7 +67,7 @@ class EnsembleTask:
         families: Λ^(k), one entry a latent each.
         recipe: how to train; a batch has as many pairs whatever the method, which the families share.
         use: "first" or "second" alone; "pooled": all with one Λ̂; "both": all, with a Λ̂^(k) each.
-        depth: of g.
+        depth: the depth of g.
 
     Raises:
         ValueError: if there are not two families, or `use` is unknown; besides the errors of `Mixing`.

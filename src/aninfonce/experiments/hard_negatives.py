@@ -1,4 +1,4 @@
-"""Hard negatives: what each kind makes of Λ̂, with trained encoders, and how Λ itself is had back.
+"""Hard negatives: what each kind makes of Λ̂, with trained encoders, and how Λ itself is recovered.
 
 Negatives drawn near their anchor, from p⁻ ∝ exp(-(c-z)ᵀΛ⁻(c-z)), give Λ̂ = Λ - Λ⁻, and Λ with the log-Q correction; the
 batch's own, re-weighted by e^{βs}, give Λ̂ = Λ/(1 + β); the k hardest give Λ if the choice ignores which one is the
@@ -39,8 +39,8 @@ class HardNegatives(Experiment):
         negatives: tilted ones of every anchor, M.
         betas: β of the re-weighting; 0 is the plain loss.
         kept: k of the k hardest of the batch, consistently and naively chosen.
-        steps: of a run with negatives from the batch.
-        tilted_steps: of a run with tilted negatives.
+        steps: number of steps of a run with negatives from the batch.
+        tilted_steps: number of steps of a run with tilted negatives.
         warm_up: steps of these with negatives from the marginal, fewer than all.
     """
 

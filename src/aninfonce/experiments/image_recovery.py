@@ -63,7 +63,7 @@ class SpriteRecoveryTask:
         recipe: how to train; its `width` is that of the encoder's linear layer.
         groups: "content" and "style" -> the factors' columns.
         spare: dimensions of the embedding beyond those of the latents, at least 0.
-        channels: of the encoder's first convolution.
+        channels: number of channels of the encoder's first convolution.
         size: the images' height and width in pixels, a multiple of 8.
     """
 

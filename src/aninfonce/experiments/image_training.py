@@ -58,7 +58,7 @@ class ImageTraining(Experiment):
 
     Attributes:
         data_root: folder of the data set.
-        settings: of both trainings; objective, data root, seed and device are filled in.
+        settings: the settings of both trainings; objective, data root, seed and device are filled in.
         published: method -> the paper's linear readout of classes, of augmentations; in %, as the paper has them.
     """
 

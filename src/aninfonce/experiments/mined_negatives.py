@@ -1,4 +1,4 @@
-"""One run with harder negatives than the batch offers by itself: how they are had, and what Λ̂ comes out as."""
+"""One run with harder negatives than the batch offers by itself: how they are drawn, and which Λ̂ results."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TiltedTask:
         recipe: how to train; Λ̂ itself is trained, not its logarithm, so that it may become negative.
         tilt: Λ⁻, one entry a latent, any sign.
         groups: names for groups of latents.
-        negatives: of every anchor, M ≥ 1.
+        negatives: number of negatives of every anchor, M ≥ 1.
         corrected: whether the sampler's log density is passed to the loss (the log-Q correction).
         warm_up: the first steps that many have the other anchors as negatives, which are draws of the marginal.
         warm_up_batch: pairs in a batch of these.
@@ -140,7 +140,7 @@ class TiltedNegatives:
     """Pairs and, for every anchor z, M negatives from p⁻(c|z) ∝ exp(-(c-z)ᵀΛ⁻(c-z)).
 
     Attributes:
-        pairs: of the anchors and their positives.
+        pairs: the pairs of the anchors and their positives.
         tilt: Λ⁻, shape (dim,).
         count: M.
         corrected: whether batches carry the sampler's log densities.
@@ -232,7 +232,7 @@ def folded_directions(z: Tensor, z_hat: Tensor) -> int:
 
     Returns:
         Among the principal axes of what a linear map leaves of z, those whose variance it leaves by more than half
-        while |w·z| is had with a held-out R² above one half.
+        while |w·z| is recovered with a held-out R² above one half.
     """
     centered = z - z.mean(0)
     features = z_hat - z_hat.mean(0)

@@ -55,13 +55,14 @@ class MnistVAE(Experiment):
         content: Λ of the first half of them.
         style: Λ of the second half.
         radius: latents z of the unit sphere are decoded at radius · z; None: √dim, where the prior has its mass.
-        widths: of the decoder's hidden layers; each wider than the one before, fewer than the pixels.
+        widths: the widths of the decoder's hidden layers; each wider than the one before, fewer than the pixels.
         vae_steps: optimiser steps of the VAE.
         beta: weight of its KL term.
         components: principal components of the images that the encoder sees.
         temperatures: InfoNCE's fixed temperatures; it also runs with a trainable one.
         steps: optimiser steps of every encoder on content and style.
-        spectrum_steps: of the encoder on linearly spaced Λ, from `content` to `style`; 0 leaves it away.
+        spectrum_steps: number of steps of the encoder on linearly spaced Λ, from `content` to `style`; with 0
+            there is no such run.
     """
 
     name: ClassVar[str] = "mnist-vae"

@@ -33,7 +33,7 @@ class Float32Muon(torch.optim.Optimizer):
     Arguments:
         params: matrices.
         lr: learning rate, multiplied by √max(1, rows/columns).
-        momentum: of Nesterov's kind, in [0, 1).
+        momentum: Nesterov momentum, in [0, 1).
         ns_steps: Newton–Schulz steps, at least 1.
 
     Raises:

@@ -36,7 +36,7 @@ class NegativesNumber(Experiment):
     """The experiment's settings.
 
     Attributes:
-        numbers: of negatives an anchor, M, each at least 1 and below the batch size.
+        numbers: numbers of negatives an anchor, M, each at least 1 and below the batch size.
         batch_size: anchors a step.
         content: Λ of the first five of ten latents.
         style: Λ of the others.

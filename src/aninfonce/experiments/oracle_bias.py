@@ -44,7 +44,7 @@ class OracleTask:
         negatives_from: see `AnInfoNCE`.
         symmetric: see `AnInfoNCE`.
         transposed: False for the public code's loss, see `nt_xent`; takes negatives from both views, both directions.
-        sampler: of the positives, "exact" or "approximate" (the public code's).
+        sampler: the sampler of the positives, "exact" or "approximate" (the public code's).
         batch_size: pairs in a batch, at least 2.
         fits: groups of batches, each of which gives a Λ̂, at least 2.
         batches: in each of them, at least 1.
@@ -119,7 +119,7 @@ def fit_concentration(objective: AnInfoNCE, start: Tensor, batches: Sequence[Pai
     Arguments:
         objective: with a positive Λ̂ of shape (dim,), in double precision; it keeps its Λ̂.
         start: the first Λ̂, shape (dim,), > 0.
-        batches: of (u, v), each of shape (batch, dim).
+        batches: batches of (u, v), each of shape (batch, dim).
 
     Raises:
         ArithmeticError: if no minimum is found.

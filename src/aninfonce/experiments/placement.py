@@ -24,7 +24,7 @@ def placed(
         pairs: the data-generating process.
         model: what is trained, with its initial weights.
         rng: which the mixing and the weights were drawn from, on the CPU, so that they are the same on every device.
-        seed: of the run.
+        seed: the seed of the run.
         device: where pairs are drawn and the model is trained.
     """
     return pairs.to(device), model.to(device), generator_on(device, rng, seed)

@@ -37,7 +37,7 @@ def nt_xent(
 
     Arguments:
         u: embeddings of the first view, shape (batch, dim), batch at least 2.
-        v: of the second, row by row.
+        v: those of the second view, row by row.
         concentration: Λ̂, shape (dim,).
         transposed: see above.
 
@@ -80,7 +80,7 @@ class UntransposedNTXent(AnInfoNCE):
             ValueError: if there are explicit negatives, which this loss does not know.
         """
         if negatives is not None or log_q is not None:
-            raise ValueError("the public code's loss takes its negatives from the batch, it knows no explicit ones")
+            raise ValueError("the public code's loss takes its negatives from the batch and accepts no explicit ones")
         if self.normalize:
             u, v = F.normalize(u, dim=-1), F.normalize(v, dim=-1)
         return nt_xent(u, v, self.concentration.to(u), transposed=False)

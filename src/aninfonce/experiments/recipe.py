@@ -24,8 +24,8 @@ class Mixing:
 
     Attributes:
         concentration: Λ, one entry a latent, at least 2, all > 0 (no factor 1/2: the public code's 25 is 12.5 here).
-        depth: of g, see `InvertibleMLP`.
-        negative_slope: of g's leaky ReLU, see `InvertibleMLP`.
+        depth: the depth of g, see `InvertibleMLP`.
+        negative_slope: the negative slope of g's leaky ReLU, see `InvertibleMLP`.
 
     Raises:
         ValueError: if there are fewer than 2 latents or a concentration is not positive and finite.
@@ -55,11 +55,13 @@ class Recipe:
         steps: optimiser steps.
         batch_size: pairs a step, at least 2.
         reuse: how often every drawn pair serves, each time reflected anew (see `LatentPairs.batches`).
-        width: of the encoder's hidden layers. Half of the default does for AnInfoNCE and is faster. InfoNCE at τ = 1
+        width: the width of the encoder's hidden layers. Half of the default does for AnInfoNCE and is faster. InfoNCE
+            at τ = 1
             fills its embedding with nonlinear functions of the content, which takes width: a narrow encoder falls short
             of that and keeps some style in their place (R² .12 to .18 at width 48, .03 at 96).
-        hidden_layers: of the encoder.
-        uniformity_weight: of `moment_penalty`, which is added to the loss while the encoder forms; at least 0.
+        hidden_layers: number of hidden layers of the encoder.
+        uniformity_weight: the weight of `moment_penalty`, which is added to the loss while the encoder
+            forms; at least 0.
         uniformity_until: the share of the steps after which nothing but the loss is left, in (0, 1]; the weight falls
             linearly to 0 until there.
         initial_concentration: Λ̂ at the start (its geometric mean).
@@ -201,7 +203,7 @@ def schedule(step: int, steps: int, warmup: int = 20, decay_from: float = 0.4, f
 
     Arguments:
         step: from 0 to `steps`.
-        steps: of the whole training.
+        steps: number of steps of the whole training.
         warmup: steps until the full rate.
         decay_from: where the line down starts, as a share of `steps`.
         floor: the factor at the end.

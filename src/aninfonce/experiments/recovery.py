@@ -89,7 +89,7 @@ def recover(
     Arguments:
         mixing: the data-generating process; its g is drawn from `seed`.
         recipe: how to train.
-        seed: of everything random: the mixing, the pairs, the initial weights.
+        seed: the seed of everything random: the mixing, the pairs, the initial weights.
         groups: names for groups of latents (their indices, from 0), to report R² of each.
         on_step: called with (step, loss) about a hundred times along the way.
         device: where to draw and train. The mixing and the initial weights of a seed are the same on every device.

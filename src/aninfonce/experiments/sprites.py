@@ -74,7 +74,7 @@ class Sprites(Experiment):
         spare: dimensions of the embedding beyond one a factor, at least 0. All other factors being known, the sphere
             gives away the absolute value of the last one, and its sign has no dimension left: in pilots without a spare
             one rotation, which is found last, stayed at R² = 0 for 600 steps; with one it was found within 300.
-        channels: of the encoder's first convolution.
+        channels: number of channels of the encoder's first convolution.
         size: the images' height and width in pixels, a multiple of 8.
     """
 

@@ -88,7 +88,7 @@ class Result:
 
     Attributes:
         study: what was run.
-        outcomes: of the finished jobs.
+        outcomes: the outcomes of the finished jobs.
         seconds: wall clock, of all calls that computed something.
     """
 
@@ -156,7 +156,7 @@ def run_study(
         study: what to run.
         out: existing folder; finished jobs are kept in `out/jobs` and not run again.
         workers: processes, at least 1.
-        device: of every process.
+        device: the device of every process.
         on_done: called after every finished job.
         on_warning: called with a line for every kept job whose file is damaged, and which is run again.
 

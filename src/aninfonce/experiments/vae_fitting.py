@@ -20,8 +20,8 @@ class VAERecipe:
 
     Attributes:
         dim: number of latents, at least 1.
-        widths: of the decoder's hidden layers, see `ImageDecoder`.
-        encoder_width: of the encoder's two hidden layers, at least 1.
+        widths: the widths of the decoder's hidden layers, see `ImageDecoder`.
+        encoder_width: the width of the encoder's two hidden layers, at least 1.
         beta: weight of the KL term, > 0; 1 is the evidence lower bound.
         warm_up: share of the steps over which that weight rises to `beta`, in [0, 1). Units that carry nothing yet are
             else pressed onto the prior, where some decoders leave them for good.

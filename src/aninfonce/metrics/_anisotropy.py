@@ -23,8 +23,8 @@ class Anisotropy:
 
     Attributes:
         concentration: Λ̂, shape (dim,); of either sign.
-        standard_error: of each entry, shape (dim,).
-        covariance: of Λ̂, shape (dim, dim).
+        standard_error: the standard error of each entry, shape (dim,).
+        covariance: the covariance of Λ̂, shape (dim, dim).
         dof: degrees of freedom of each standard error, at most the number of groups, shape (dim,). Few of them mean
             that a few anchors carry the estimate.
         low, high: confidence limits of each entry, shape (dim,).
@@ -44,7 +44,7 @@ class Anisotropy:
         effective_candidates: mean of 1 / Σ_c π_c², from 1 to M + 1.
         n: anchors used.
         negatives: M, for each anchor.
-        level: of the intervals.
+        level: the level of the intervals.
     """
 
     concentration: FloatArray
@@ -107,8 +107,8 @@ def anisotropy(
         negatives_from: "anchors" (exact under uniform latents) or "positives" (biased a little when Λ is anisotropic,
             since the positives' marginal is not uniform then).
         normalize: project every row onto the unit sphere first.
-        level: of the confidence intervals, in (0, 1).
-        seed: of the groups, and of the draws behind the intervals of the summaries.
+        level: the level of the confidence intervals, in (0, 1).
+        seed: the seed of the groups, and of the draws behind the intervals of the summaries.
 
     Returns:
         The `Anisotropy`. Rows that do not fill a last group are left out.

@@ -95,9 +95,9 @@ class Stationarity:
 
     Attributes:
         test: Hotelling's version of Wald's test of equality; its statistic is F-distributed under the hypothesis.
-        labels: of the clusters, sorted, shape (clusters,).
+        labels: the labels of the clusters, sorted, shape (clusters,).
         concentration: Λ̂ for the anchors of each cluster, shape (clusters, dim).
-        standard_error: of each entry, the same shape.
+        standard_error: the standard error of each entry, the same shape.
     """
 
     test: TestResult

@@ -27,7 +27,7 @@ class BlockStructure:
     Attributes:
         leakage: share of the squared weight outside the matched blocks, in [0, 1]. NaN if the weights do not sum to
             more than 0, as for a collapsed embedding.
-        standard_error: of the leakage; NaN if leaving out a few rows makes the leakage NaN.
+        standard_error: the standard error of the leakage; NaN if leaving out a few rows makes the leakage NaN.
         chance: the leakage of a map without block structure.
         matrix: squared weights A_ij², shape (d_hat, d), without the noise of the fit (so an entry that is zero in
             truth comes out with either sign).
@@ -97,7 +97,7 @@ def block_leakage(
             orthogonality error and `linear_map` are always those of least squares.
         test_z, test_z_hat: rows of the second fit; the first then has all rows of `z` and `z_hat`.
         test_fraction: share of the rows of the second fit if no test set is given, in (0, 1).
-        seed: of the random split and of the level of chance.
+        seed: the seed of the random split and of the level of chance.
 
     Returns:
         The `BlockStructure`.

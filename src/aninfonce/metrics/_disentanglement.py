@@ -35,9 +35,9 @@ class DCI:
         disentanglement: in [0, 1], 1 if every dimension is used for one latent only.
         completeness: in [0, 1], 1 if every latent is read from one dimension only.
         informativeness: held-out R² of the regressor, in (-∞, 1], the mean over the latents.
-        importance: of each dimension for each latent, not negative, shape (d_hat, d).
-        disentanglements: of each dimension, shape (d_hat,); 0 for a dimension that is not used.
-        completenesses: of each latent, shape (d,); 0 for a latent that uses no dimension.
+        importance: the importance of each dimension for each latent, not negative, shape (d_hat, d).
+        disentanglements: the disentanglement of each dimension, shape (d_hat,); 0 for a dimension that is not used.
+        completenesses: the completeness of each latent, shape (d,); 0 for a latent that uses no dimension.
         informativenesses: R² of each latent, shape (d,).
     """
 
@@ -82,7 +82,7 @@ def dci(
             embedding says nothing about.
         test_z, test_z_hat: rows to score informativeness on; the regressors are then fitted on all rows of `z`.
         test_fraction: share of the rows to score on if no test set is given, in (0, 1).
-        seed: of the random split, the folds and the forest.
+        seed: the seed of the random split, the folds and the forest.
 
     Returns:
         The `DCI`. Its informativeness is R² where the reference has an error (normalised; about the root of 1 - R²).

@@ -27,8 +27,9 @@ def energy_test(x: ArrayLike, y: ArrayLike, *, permutations: int = 199, seed: in
     Arguments:
         x: shape (rows, dim), at least 2 rows. Time grows with the square of all rows, memory does not.
         y: shape (other_rows, dim).
-        permutations: of the rows between the samples; the p-value is at least 1 / (permutations + 1).
-        seed: of the permutations.
+        permutations: number of permutations of the rows between the samples; the p-value is at least 1 / (permutations
+            + 1).
+        seed: the seed of the permutations.
 
     Returns:
         The `TestResult`; its statistic is nm/(n + m) times the energy distance of the samples, ≥ 0.
@@ -76,7 +77,7 @@ def symmetry_test(
         v: embeddings of the positives, the same shape.
         normalize: project every row onto the unit sphere first.
         permutations: random swaps of all pairs; the p-value is at least 1 / (permutations + 1).
-        seed: of the swaps.
+        seed: the seed of the swaps.
 
     Returns:
         The `TestResult`; its statistic is rows/2 times the energy distance of the samples, ≥ 0.
@@ -122,7 +123,7 @@ def conditional_shape_test(
         v: embeddings of the positives, the same shape.
         concentration: the diagonal of Λ, shape (dim,), of either sign.
         permutations: random swaps of all rows; the p-value is at least 1 / (permutations + 1).
-        seed: of the draws and the swaps.
+        seed: the seed of the draws and the swaps.
 
     Returns:
         The `TestResult`; its statistic is rows/2 times the energy distance of the samples, ≥ 0.

@@ -67,7 +67,7 @@ def linear_r2(
             `{"content": [0, 1], "style": [2, 3]}`. Every group is read from the whole embedding.
         test_z, test_z_hat: rows to score on; the map is then fitted on all rows of `z` and `z_hat`.
         test_fraction: share of the rows to score on if no test set is given, in (0, 1).
-        seed: of the random split.
+        seed: the seed of the random split.
 
     Returns:
         The mean R² over the latents, in (-∞, 1]; with `groups`, the mean of every group by its name.
@@ -118,7 +118,7 @@ class Matching:
         permutation: the embedding dimension matched with each latent, so that `z_hat[:, permutation]` stands in the
             order of the latents; -1 for a latent without a partner (if the embedding has fewer dimensions).
         signs: -1, 0 or 1, the sign of each correlation.
-        correlations: of each latent with its partner, in [-1, 1]; 0 without one.
+        correlations: the correlation of each latent with its partner, in [-1, 1]; 0 without one.
     """
 
     permutation: npt.NDArray[np.int64]
@@ -187,7 +187,7 @@ def mean_correlation(
         kind: "pearson", or "spearman" (of ranks: up to monotone maps of each dimension).
         test_z, test_z_hat: rows to score on; the matching is then found on all rows of `z` and `z_hat`.
         test_fraction: share of the rows to score on if no test set is given, in (0, 1).
-        seed: of the random split.
+        seed: the seed of the random split.
 
     Returns:
         The mean over the d latents, in [-1, 1]: 1 for recovery up to signs, scales and a permutation.

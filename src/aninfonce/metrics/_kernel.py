@@ -73,7 +73,7 @@ def kernel_r2(
             memory with their second; all test rows are scored.
         test_z, test_z_hat: rows to score on; the regression is then fitted on the rows of `z` and `z_hat`.
         test_fraction: share of the rows to score on if no test set is given, in (0, 1).
-        seed: of the random split and the thinning.
+        seed: the seed of the random split and the thinning.
 
     Returns:
         The mean R² over the latents, in (-∞, 1]; with `groups`, the mean of every group by its name. About 0 if

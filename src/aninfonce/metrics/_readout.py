@@ -43,7 +43,7 @@ def readout(
         balanced: for categories: the mean of the accuracies within each class of the test rows, with classes weighted
             equally in the fit. 1/2 is chance for a yes/no target then, however rare yes is.
         test_fraction: share of the rows to score on if no test set is given, in (0, 1).
-        seed: of the random split.
+        seed: the seed of the random split.
 
     Returns:
         Accuracy in [0, 1]; a class that the training rows lack counts as wrong. For numbers R² in (-∞, 1], about 0 for

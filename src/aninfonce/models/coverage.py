@@ -40,9 +40,9 @@ def unseen_pixels(features: Tensor, height: int, width: int) -> list[tuple[int, 
     """(row, column) of the tried pixels that no entry of the features depends on.
 
     Arguments:
-        features: of `trial_features`.
-        height: of the pictures.
-        width: likewise.
+        features: what `trial_features` returned.
+        height: the height of the pictures.
+        width: width of the images, pixels.
     """
     seen = features[1:].isnan().flatten(1).any(1).tolist()
     return [pixel for pixel, found in zip(_probes(height, width), seen, strict=True) if not found]

@@ -55,7 +55,7 @@ class ContrastiveModel(nn.Module):
 
     Attributes:
         mean: buffer of shape (channels, 1, 1), saved with the weights.
-        std: likewise.
+        std: buffer of the same shape, the standard deviation of each channel.
 
     Raises:
         ValueError: if `mean` and `std` differ in length, or a `std` is not above 0.

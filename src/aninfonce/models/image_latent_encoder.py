@@ -53,11 +53,11 @@ class ImageLatentEncoder(nn.Module):
     trainable rotation, as in `LatentEncoder`.
 
     Arguments:
-        dim: of the embedding, at least 2.
+        dim: number of dimensions of the embedding, at least 2.
         images: a sample to take the mean, the scale and the components from, shape (n, channels, size, size), n at
             least 256; `size` a multiple of 8.
-        channels: of the first convolution; the others have twice as many.
-        width: of the hidden linear layer.
+        channels: number of channels of the first convolution; the others have twice as many.
+        width: the width of the hidden linear layer.
         components: number of principal components, at most n/2 and at most the pixels' numbers.
         generator: source of the initial weights, on the CPU.
 

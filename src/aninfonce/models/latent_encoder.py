@@ -23,14 +23,14 @@ class LatentEncoder(nn.Module):
     a `cayley_rotation`. The hidden activations are leaky ReLUs: the inverse of a generator with kinks has kinks.
 
     Arguments:
-        dim: of the observations, at least 2; with `components` of the latents.
-        width: of the hidden layers, at least 1.
+        dim: number of dimensions of the observations, at least 2; with `components` of the latents.
+        width: the width of the hidden layers, at least 1.
         observations: a sample of observations to take mean and covariance from, shape (n, dim), n > dim; with
             `components` of any shape (n, …), n > components.
         generator: source of the initial weights, on the CPU.
         components: whiten the leading principal components only, at least `dim` of them; for observations of more
             dimensions than latents, such as images. None: all of them.
-        embedding_dim: of the embedding, at least 2; as `dim` if None.
+        embedding_dim: number of dimensions of the embedding, at least 2; as `dim` if None.
         hidden_layers: how many, at least 1. Two of them are the exact form of the inverse of a generator of depth 3.
 
     Raises:

@@ -33,8 +33,8 @@ def load_pretrained(backbone: nn.Module, path: Path) -> None:
     """Load a backbone's weights from a file: all of them, or an error and the backbone as it was.
 
     Arguments:
-        backbone: of `make_backbone`, or any module. Its classifier's weights and those of projectors and predictors
-            beside it are left out.
+        backbone: a network from `make_backbone`, or any module. Its classifier's weights and those of projectors
+            and predictors beside it are ignored.
         path: .safetensors (also a run's own model.safetensors), or a file of `torch.save`: .pt, .pth, .ckpt, .tar or
             .bin. The latter are read with `weights_only=True`: code that a pickle holds is refused, not run.
 

@@ -19,12 +19,12 @@ class ProjectedEncoder(LatentEncoder):
     `features` returns h, of shape (batch, feature_dim) and not normalised.
 
     Arguments:
-        dim: of the observations, at least 2.
-        width: of the hidden layers, of the projector's too, at least 1.
+        dim: number of dimensions of the observations, at least 2.
+        width: the width of the hidden layers, of the projector's too, at least 1.
         observations: as in `LatentEncoder`.
         generator: source of the initial weights, on the CPU.
-        feature_dim: of the features h, at least 2.
-        embedding_dim: of the projection, at least 2.
+        feature_dim: number of dimensions of the features h, at least 2.
+        embedding_dim: number of dimensions of the projection, at least 2.
         layers: weight matrices of the projector, at least 1 (1 is linear), with leaky ReLUs between them.
 
     Raises:

@@ -28,7 +28,7 @@ class VAE(nn.Module):
     Arguments:
         decoder: a module with `dim` latents and `logits(z)`, for example `ImageDecoder`.
         pixels: values of an image, at least 1.
-        width: of the encoder's two hidden layers, at least 1.
+        width: the width of the encoder's two hidden layers, at least 1.
         generator: source of the encoder's initial weights, on the CPU.
 
     Raises:

@@ -69,20 +69,21 @@ class ContrastiveObjective(Objective):
     def forward(self, u: Tensor, v: Tensor, negatives: Tensor | None = None, log_q: LogQ | None = None) -> Tensor:
         """The mean loss of the batch, in nats.
 
-        Differentiable to any order, with memory O(batch · dim) at each. Under the transforms of torch.func and in
-        forward-mode differentiation all similarities are held at once. Under torch.compile the loss runs as it is,
-        between the compiled parts.
+        It can be differentiated to any order, with memory O(batch · dim) at each. Under the transforms of torch.func
+        and in forward-mode differentiation all similarities are held at once. Under torch.compile the loss runs
+        uncompiled between the compiled parts.
 
-        With torch.distributed up and `gather`, every process passes its own rows (not necessarily equally many) and
-        gets the loss of the global batch; gradients are scaled such that their average over the processes, which
-        data-parallel training takes, is that of the global loss. All processes must call it equally often.
+        When torch.distributed is initialised and `gather` is true, every process passes its own rows (not necessarily
+        equally many) and gets the loss of the global batch. Gradients are scaled so that their average over the
+        processes, which data-parallel training takes, is that of the global loss. All processes must call the loss
+        equally often.
 
         Arguments:
             u: embeddings of the first view (the anchors), shape (batch, dim).
             v: embeddings of the second view (the positives), row by row, shape (batch, dim).
-            negatives: embeddings to tell the positives from, shape (n, dim) for all anchors or (batch, n, dim) for each
-                its own. Then u alone are anchors, exactly as in Eq. 4 of the paper, and the negatives are not gathered.
-                Without them the other samples of the (global) batch serve, as `negatives_from` says.
+            negatives: explicit negatives, shape (n, dim) if all anchors share them or (batch, n, dim) if each has its
+                own. Then only u are anchors, exactly as in Eq. 4 of the paper, and the negatives are not gathered.
+                Without them the other samples of the (global) batch are the negatives, as `negatives_from` says.
             log_q: for explicit negatives that were not drawn from the marginal: the log density, relative to the
                 marginal's, with which the sampler would have drawn the positive, shape (batch,), and the negatives,
                 shape (n,) or (batch, n), for this anchor. It is subtracted from all logits (the log-Q correction),

@@ -1,4 +1,4 @@
-"""What every loss of this package is: a module that knows its parameters' group, and the numbers it began with."""
+"""The base of every loss: a module that has a parameter group for optimisers and remembers its initial values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Objective"]
 
 
 class Objective(nn.Module):
-    """A loss with, perhaps, parameters of its own."""
+    """A loss that may have parameters of its own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,14 +34,14 @@ class Objective(nn.Module):
     def param_groups(self, lr: float = 0.1) -> list[dict[str, Any]]:
         """The loss's parameters as a group for an optimiser: a learning rate of their own, and no weight decay.
 
-        Concentrations and temperatures are trained through their logarithms, which weight decay pulls to 0, so Λ̂ and τ
-        to 1, whatever the data say.
+        Concentrations and temperatures are trained through their logarithms. Weight decay pulls these to 0, and so Λ̂
+        and τ to 1, whatever the data say.
 
         Arguments:
             lr: the learning rate, positive and finite; with Adam about 0.1 to 0.3, far more than a network's.
 
         Returns:
-            A list of one group; an empty one if the loss has no parameters, so that it can be added in every case.
+            A list of one group, or an empty list if the loss has no parameters, so that it can always be added.
 
         Raises:
             TypeError: if `lr` is not a number.

@@ -32,7 +32,7 @@ class Parts:
         parts: which entries each part takes of an axis.
         inputs: the axis along which each input is cut; "whole" for all of it.
         outputs: the same for the outputs.
-        shapes: of the outputs.
+        shapes: the shapes of the outputs.
     """
 
     function: Callable[..., tuple[Tensor, ...]]

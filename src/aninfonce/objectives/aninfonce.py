@@ -1,4 +1,11 @@
-"""AnInfoNCE: one trainable concentration for every embedding dimension."""
+"""AnInfoNCE, equation 4 of arXiv 2407.00143: one trainable concentration for every embedding dimension.
+
+    L(u, v) = E[ -log( e^{s(u, v)} / (e^{s(u, v)} + Σ_j e^{s(u, v_j)}) ) ],    s(u, v) = -(u - v)ᵀ Λ̂ (u - v)
+
+v is the positive of the anchor u, the v_j are its negatives, and Λ̂ is a trainable diagonal matrix. The class below says
+it again in two lines of PyTorch. How the same number is computed without the batch × batch matrix stands in `_base.py`
+and the modules below it.
+"""
 
 from __future__ import annotations
 
@@ -17,30 +24,45 @@ __all__ = ["AnInfoNCE"]
 class AnInfoNCE(ContrastiveObjective):
     """The anisotropic contrastive loss; similarity -(u-v)ᵀ Λ̂ (u-v) with a trainable diagonal Λ̂.
 
+    In its dense form, squared differences weighted by λ and then cross-entropy with the diagonal, it is two lines (for
+    one direction, embeddings on the unit sphere, and the other view's samples as negatives):
+
+        >>> import torch
+        >>> from torch.nn import functional as F
+        >>> from aninfonce import AnInfoNCE
+        >>> λ = torch.tensor([12.5, 2.5, 2.5])
+        >>> u, v = F.normalize(torch.randn(2, 8, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+        >>> similarities = -((u[:, None] - v[None]).square() * λ).sum(-1)  # (batch, batch)
+        >>> dense = F.cross_entropy(similarities, torch.arange(len(u)))
+        >>> torch.allclose(AnInfoNCE(dim=3, init=λ, symmetric=False)(u, v), dense)
+        True
+
+    This module gives the same value and gradients from blocks of the matrix, in memory that grows with batch · dim.
+
     If the positives follow p(z⁺|z) ∝ exp(-(z⁺-z)ᵀΛ(z⁺-z)) on the sphere and the negatives the uniform marginal, a
     minimiser recovers the latents up to a block-orthogonal map (a block: latents of equal Λ), and Λ̂ = Λ up to the
-    matching permutation; with distinct Λ up to signs and permutation. Convention: no factor 1/2 (noise of precision
-    2Λ); the paper's public code has one, so its "25" is Λ = 12.5 here.
+    matching permutation. With distinct Λ the map is a permutation with signs. By convention there is no factor 1/2 (the
+    noise has precision 2Λ); the paper's public code has one, so its "25" is Λ = 12.5 here.
 
-    Λ̂ moves with its own learning rate: on real images it needs about 0.1 to 0.3 with Adam, far more than the network.
-    And weight decay, which acts on its logarithm, would pull it to 1. `loss.param_groups(lr=0.1)` is the group to give
-    the optimiser.
+    Λ̂ needs a learning rate of its own: on real images about 0.1 to 0.3 with Adam, far more than the network's. Weight
+    decay, which acts on its logarithm, would pull it to 1. `loss.param_groups(lr=0.1)` returns the group to give to the
+    optimiser.
 
     Arguments:
         dim: the number of embedding dimensions, at least 1.
         init: the initial Λ̂: a number for all dimensions, or one for each, shape (dim,).
         normalize: project the embeddings onto the unit sphere first.
-        signed: train Λ̂ itself, so that entries may become negative (what negatives that are themselves drawn near the
-            anchor call for: then Λ̂ = Λ - Λ⁻); otherwise its logarithm, so that Λ̂ > 0.
+        signed: train Λ̂ itself, so that entries may become negative, which is needed for negatives that are themselves
+            drawn near the anchor (then Λ̂ = Λ - Λ⁻); otherwise train its logarithm, so that Λ̂ > 0.
         negatives_from: which other samples of the batch are an anchor's negatives: "positives" (the other view's, as
             in CLIP), "anchors" (the anchor's own view: draws from the marginal, for which Λ̂ = Λ is stated), or "both"
             (as NT-Xent in SimCLR).
         symmetric: average the loss over both views as anchors; otherwise u alone are anchors.
         hard_negatives: a rule of `aninfonce.objectives.hard_negatives` (`Tilted`, `Reweighted`, `TopK`, `Debiased`);
-            None: all negatives count alike.
-        chunk_size: rows and columns of the blocks of similarities that are in memory at a time; chosen by itself if
-            None. It changes time and memory, not the result.
-        gather: with torch.distributed up, contrast with the samples of all processes.
+            with None all negatives have the same weight.
+        chunk_size: number of rows and columns of the blocks of similarities that are in memory at a time; with None it
+            is chosen automatically. It changes time and memory, not the result.
+        gather: when torch.distributed is initialised, contrast with the samples of all processes.
 
     Raises:
         TypeError: if an option is of another type.

@@ -1,4 +1,4 @@
-"""Harder negatives than the batch offers by itself, and what each kind does to what the loss identifies.
+"""Negatives that are harder than the batch's own, and what each kind does to what the loss identifies.
 
 A rule is passed to an objective, `AnInfoNCE(dim, hard_negatives=Reweighted(beta=1.0))`. p_i is the similarity of a
 positive pair, s_ij that of anchor i with its negative j, M the number of negatives.
@@ -23,7 +23,7 @@ __all__ = ["Debiased", "NegativesRule", "Reweighted", "Tilted", "TopK"]
 
 @dataclass(frozen=True)
 class NegativesRule:
-    """The plain loss: every negative counts alike. Rules derive from it."""
+    """The plain loss, in which all negatives have the same weight. The other rules derive from it."""
 
     def score_concentration(self, concentration: Tensor) -> Tensor:
         """The Λ of the similarity that enters the softmax, from the objective's Λ̂, shape (dim,)."""

@@ -17,23 +17,23 @@ __all__ = ["InfoNCE"]
 class InfoNCE(ContrastiveObjective):
     """The isotropic contrastive loss; similarity -|u-v|²/(2τ), which on the sphere is (u·v - 1)/τ.
 
-    It equals `AnInfoNCE` with Λ̂ = I/(2τ). On positives whose latents vary each to its own extent it lets those that
-    vary most collapse; how far depends on τ.
+    It equals `AnInfoNCE` with Λ̂ = I/(2τ). If the latents of a positive pair vary to different extents, those that vary
+    most collapse in the embedding; how far depends on τ.
 
     Arguments:
         temperature: τ > 0, the initial one if `learnable`.
         learnable: train τ, through its logarithm; give the optimiser `loss.param_groups(lr=0.1)`, since weight decay
             would pull τ to 1.
-        normalize: project the embeddings onto the unit sphere first. Without it they are taken as they are, and the
-            similarity stays -|u-v|²/(2τ) (it is not the inner product off the sphere).
+        normalize: project the embeddings onto the unit sphere first. Without it they are used as they are, and the
+            similarity stays -|u-v|²/(2τ), which is not the inner product off the sphere.
         negatives_from: which other samples of the batch are an anchor's negatives: "positives" (the other view's, as
             in CLIP), "anchors" (the anchor's own view: draws from the marginal), or "both" (as NT-Xent in SimCLR).
         symmetric: average the loss over both views as anchors; otherwise u alone are anchors.
         hard_negatives: a rule of `aninfonce.objectives.hard_negatives` (`Tilted`, `Reweighted`, `TopK`, `Debiased`);
-            None: all negatives count alike.
-        chunk_size: rows and columns of the blocks of similarities that are in memory at a time; chosen by itself if
-            None. It changes time and memory, not the result.
-        gather: with torch.distributed up, contrast with the samples of all processes.
+            with None all negatives have the same weight.
+        chunk_size: number of rows and columns of the blocks of similarities that are in memory at a time; with None it
+            is chosen automatically. It changes time and memory, not the result.
+        gather: when torch.distributed is initialised, contrast with the samples of all processes.
 
     Raises:
         TypeError: if an option is of another type.

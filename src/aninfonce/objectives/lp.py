@@ -90,7 +90,8 @@ class LpInfoNCE(Objective):
     the marginal. Let the generator be differentiable and injective, the encoder f differentiable, with range Z, and a
     minimiser of this loss, of the same p and λ, with infinitely many negatives. Then z ↦ f(g(z)) is affine; and for
     p >= 1, p ≠ 2, a permutation of the coordinates, with flips of sign (about the centre of a box) and rescalings.
-    For p = 2 rotations that map Z onto itself are left, on a ball all of them: a squared distance knows no axes.
+    For p = 2 the rotations that map Z onto itself remain undetermined, on a ball all of them, because a squared
+    distance has no axes.
 
     The normalising constant C(z) of the truncated conditional depends on z, and cancels, as the softmax of each anchor
     is normalised by itself: negatives_from="anchors" with symmetric=False is the loss of the theorem, and λ̂ = λ its

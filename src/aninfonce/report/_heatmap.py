@@ -39,7 +39,8 @@ def draw_heatmap(axis: Axes, results: Mapping[str, Any], panel: Mapping[str, Any
 
     Arguments:
         axis: to draw on.
-        results: of the study. Its facts hold "columns" and "rows" (label, names in order; of the rows also apart, how
+        results: the results of the study. Its facts hold "columns" and "rows" (label, names in order; of the rows also
+            apart, how
             many of the first stand apart from the others), "cells": method -> names of its column and row, and "scale":
             label and limits of the colours.
         panel: measure and title.

@@ -21,7 +21,7 @@ def render(path: Path, template: str, **content: Any) -> None:
     """Write a page, atomically.
 
     Arguments:
-        path: of the HTML file; its folder must exist.
+        path: the path of the HTML file; its folder must exist.
         template: name of a file of this package.
         content: what the template shows; every text is escaped.
 

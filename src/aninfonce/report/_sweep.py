@@ -35,7 +35,8 @@ def draw_sweep(axis: Axes, results: Mapping[str, Any], panel: Mapping[str, Any])
 
     Arguments:
         axis: to draw on.
-        results: of the study. Its facts hold "axis" (label; scale: linear or log; ticks: optional list of values) and
+        results: the results of the study. Its facts hold "axis" (label; scale: linear or log; ticks: optional list of
+            values) and
             "points": method -> series and x.
         panel: measures, label; optionally ylim, scale (linear or log), title, series (those to draw, in order) and
             truth: label and height of a horizontal line for what is promised.

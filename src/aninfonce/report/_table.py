@@ -27,7 +27,7 @@ def new_table(title: str, notes: Iterable[str] = (), **settings: Any) -> Table:
     Arguments:
         title: stands above.
         notes: lines below the table.
-        settings: of rich's table.
+        settings: the settings of rich's table.
     """
     lines = [printable(note) for note in notes]
     table: Table = require("rich.table", "app").Table(

@@ -76,7 +76,7 @@ class History:
 
     @property
     def steps(self) -> tuple[dict[str, Any], ...]:
-        """The lines from inside the epochs, likewise."""
+        """The lines from within the epochs that were kept, selected in the same way."""
         return tuple(self._steps.lines)
 
     @property

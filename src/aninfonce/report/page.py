@@ -18,7 +18,7 @@ def write_page(path: Path, done: Sequence[Mapping[str, Any]], failures: Mapping[
     """Write the page, atomically.
 
     Arguments:
-        path: of the HTML file; its folder must exist.
+        path: the path of the HTML file; its folder must exist.
         done: the contents of `results.json`, each with "pictures", the paths of its figures (PNG and SVG of each).
         failures: experiment -> why it did not run.
 

@@ -20,7 +20,7 @@ def pairs_figure(images: ArrayLike, positives: ArrayLike, path_stem: Path, *, co
 
     Arguments:
         images: anchors in [0, 1], shape (n, channels, height, width), 1 channel or 3; n at least 1.
-        positives: the second views, likewise; one shape with `images`.
+        positives: the second views, of the same shape as `images`.
         path_stem: the files' path without its ending; the folder must exist.
         columns: pairs in a row, at least 1.
 

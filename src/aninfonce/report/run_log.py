@@ -25,10 +25,10 @@ class RunLog:
     """What a run has written so far.
 
     Attributes:
-        name: of its folder.
+        name: the name of its folder.
         config: its settings; empty if it has not begun.
         epochs: the log's lines of whole epochs, the newest and a selection of older ones.
-        steps: the lines from inside the epochs, likewise.
+        steps: the lines from within the epochs, selected in the same way.
         unreadable: lines that are no line of a log, apart from a last one that is still being written.
         thinned: whether epochs are missing from `epochs`.
         finished: whether its results are there.

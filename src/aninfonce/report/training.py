@@ -143,7 +143,7 @@ def compare_table(summary: Mapping[str, Mapping[str, Sequence[float]]], notes: S
     """Setting and layer by measure: mean ± standard deviation over the runs of a setting that have the measure.
 
     Arguments:
-        summary: of `summarize`.
+        summary: what `summarize` returned.
         notes: lines below the table.
     """
     table = new_table("readouts, held out", notes)

@@ -25,7 +25,7 @@ def write_training_page(path: Path, results: Mapping[str, Any], pictures: Sequen
     """Write the page, atomically; it needs neither a network nor the other files.
 
     Arguments:
-        path: of the HTML file; its folder must exist.
+        path: the path of the HTML file; its folder must exist.
         results: the content of `results.json`.
         pictures: the files of its figures (PNG and SVG of each).
 

@@ -41,10 +41,10 @@ class _Curves:
 
     Attributes:
         title: stands above.
-        lines: of the log.
+        lines: the lines of the log.
         values: numbers of every line; the last one of the first stands in the title.
         plain: how many of them are not dim.
-        form: of numbers.
+        form: the format of numbers.
         logarithmic: the scale.
     """
 
@@ -101,8 +101,8 @@ def watch_view(logs: Sequence[RunLog], width: int, height: int) -> Group:
 
     Arguments:
         logs: the runs, each in a colour of its own.
-        width: of the terminal, characters.
-        height: of the terminal, rows; the charts are made to fit, down to four rows each.
+        width: the width of the terminal, characters.
+        height: the height of the terminal, rows; the charts are made to fit, down to four rows each.
     """
     console, table = require("rich.console", "app"), require("rich.table", "app")
     columns = max(1, min(3, width // 26))

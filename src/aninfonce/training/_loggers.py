@@ -28,7 +28,7 @@ class TensorBoard(TensorBoardLogger):
     """Fabric's own logger, in one folder of the run; a continued run takes the place of what lay after its checkpoint.
 
     Arguments:
-        folder: of the run.
+        folder: the folder of the run.
 
     Raises:
         ValueError: if its events would go through a link to another place.
@@ -53,11 +53,11 @@ class WeightsAndBiases(Logger):
     """A run of Weights & Biases; Fabric has no logger for it, and Lightning's needs all of pytorch-lightning.
 
     Whether it goes over the network is W&B's own matter: its login, its variables WANDB_MODE, WANDB_PROJECT and so on.
-    A continued run goes on under its id, which stands in `wandb-run.json`.
+    A continued run keeps its id, which is stored in `wandb-run.json`.
 
     Arguments:
         config: the settings, shown with the run.
-        folder: of the run; gives the run its name.
+        folder: the folder of the run; gives the run its name.
 
     Raises:
         ValueError: if W&B cannot start.

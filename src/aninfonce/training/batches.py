@@ -21,7 +21,7 @@ class Batch:
     """What one process has of a global batch.
 
     Attributes:
-        places: of its readable images among all, shape (n,).
+        places: the positions of its readable images among all, shape (n,).
         images: uint8, shape (n, channels, height, width), on the device.
         rows: their places in the global batch, shape (n,).
         asked: places of the global batch's images among all, unreadable ones included, shape (batch,).

@@ -40,7 +40,7 @@ def state_of(
     Arguments:
         module: its state_dict is taken.
         optimizer: its state is taken.
-        average: of the weights.
+        average: the moving average of the weights.
         scaler: torch's GradScaler, in half precision.
     """
     tensors = {f"module.{name}": tensor for name, tensor in weights_of(module).items()}

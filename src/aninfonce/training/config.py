@@ -27,63 +27,72 @@ class TrainConfig:
     """What to train, on what, and how it is measured.
 
     Attributes:
-        data: digits (embedded), fashion-mnist, mnist, cifar10, cifar100, stl10, imagenet, imagenet:N (its first N
-            classes); folder:PATH (images, or class subfolders of images, loaded into memory), files:PATH (the same,
-            decoded on demand), shards:PATH (WebDataset's tar files), or hf:NAME (Hugging Face: of the hub, or a path).
-        data_root: folder that holds the data set; without it, torchvision downloads to a cache (but not ImageNet).
-        decode_workers: processes that decode images on demand (imagenet, files, shards, hf); 0: the one that trains.
-        max_corrupt: share of the images, in [0, 1], that may be unreadable; they are named and skipped, more of them
-            stop the run.
-        background: colour that transparent images are put on: a name of CSS, #rrggbb, or a grey from 0 to 255.
-        limit: train on that many images only (a random subset, the same for every objective of one seed). Of files,
-            shards, hf and imagenet only these are decoded, and those that are scored; folder:PATH decodes all at first.
-        image_size: side to which the images are brought, pixels; default: the data set's own; 32 for folder:PATH, 224
-            for files, shards and hf.
+        data: the images: digits (embedded), fashion-mnist, mnist, cifar10, cifar100, stl10, imagenet, imagenet:N (the
+            first N classes), folder:PATH (images, or class folders of images, loaded into memory), files:PATH (the
+            same, decoded on demand), shards:PATH (WebDataset's tar files), or hf:NAME (Hugging Face: from the hub, or a
+            path).
+        data_root: folder that holds the data set; without it, torchvision downloads to a cache (except ImageNet).
+        decode_workers: processes that decode images on demand (imagenet, files, shards, hf); 0 means that the training
+            process does it.
+        max_corrupt: share of the images, in [0, 1], that may be unreadable. They are named and skipped; with more of
+            them, the run stops.
+        background: colour behind transparent images: the name of a CSS colour, #rrggbb, or a grey from 0 to 255.
+        limit: train on this many images only (a random subset, the same for every objective with the same seed).
+            Of files, shards, hf and imagenet only these and the scored images are decoded; folder:PATH decodes all of
+            them first.
+        image_size: side of the images in pixels, to which they are resized; by default the data set's own, 32 for
+            folder:PATH, and 224 for files, shards and hf.
         augmentations: preset of augmentations (simclr, simclr-cifar10, simclr-imagenet, weak, crop-flip).
         objective: infonce or aninfonce.
         temperature: InfoNCE's temperature.
-        trainable_temperature: train InfoNCE's temperature, from the value above, as AnInfoNCE trains its concentration:
-            what a fair comparison of the two takes.
+        trainable_temperature: train InfoNCE's temperature from its initial value, as AnInfoNCE trains its
+            concentration. A fair comparison of the two needs this.
         concentration: initial value of every entry of AnInfoNCE's concentration.
-        concentration_rate: peak learning rate of the concentration (or of a trainable temperature), whatever the batch.
-        negatives_from: which other samples of the batch are negatives: positives, anchors, both (as SimCLR).
+        concentration_rate: peak learning rate of the concentration, or of a trainable temperature, whatever the batch
+            size.
+        negatives_from: which other samples of the batch are the negatives: those of the other view (positives), those
+            of the anchor's own view (anchors), or both, as in SimCLR.
         backbone: small, a torchvision model (resnet18), or timm:NAME.
         projector_dim: dimensions of the embedding that the objective sees.
         projector_hidden: width of the projector's hidden layers.
-        projector_layers: linear layers of the projector: 1 is a linear map, 0 is none, and the objective then sees the
-            backbone's features (`projector_dim` is not used).
-        pretrained: file with the backbone's initial weights, .safetensors, or .pt, .pth, .ckpt of others (see
-            `aninfonce.models.load_pretrained`).
+        projector_layers: number of linear layers of the projector: 1 is a linear map. With 0 there is no projector: the
+            objective sees the backbone's features, and `projector_dim` is not used.
+        pretrained: file with initial weights for the backbone: .safetensors, or another library's .pt, .pth or .ckpt
+            (see `aninfonce.models.load_pretrained`).
         epochs: passes over the training images.
-        batch_size: images a step; each gives two views.
-        optimizer: adamw, sgd, or lars (SGD whose steps are in proportion to each layer's weights; You et al. 2017).
-        momentum: of sgd and lars, in [0, 1).
-        rate: peak learning rate, before the rule.
-        rate_rule: how it follows the batch size: constant (not at all), linear (× batch / 256), or sqrt (× √batch).
-        warmup_epochs: epochs over which the learning rate rises; a cosine follows. Default: a tenth of all.
-        weight_decay: on weight matrices and filters only; decoupled from the gradient in adamw, an L2 penalty in sgd
-            and lars.
-        validation: share of the training images held out; the readouts are then scored on them, and the test images
-            stay unseen (for choosing settings).
-        readout_images: the readouts are fitted on at most that many training images.
-        class_images: the readout of classes is fitted on at most that many; default: as many as the others.
-        test_images: all readouts are scored on at most that many images; default: on all held out.
-        loggers: where the log's numbers go besides log.jsonl: tensorboard, wandb (WANDB_MODE=offline: without network).
-        readout_every: read classes and augmentation parameters, on few images, after every so many epochs and after the
-            last; 0: only when the training is over.
-        checkpoint_minutes: a checkpoint is written at the end of every epoch, and inside it when the last one is that
-            old; 0: after every step.
-        seed: of everything random.
-        device: auto, cpu, cuda.
-        precision: 32, bf16-mixed, 16-mixed; 64 where exactness matters more than speed.
-        devices: processes on each machine, one a device; under torchrun and SLURM what these have started.
-        nodes: machines; likewise.
-        strategy: of several processes: ddp (each has the whole network), fsdp (each has a part of every layer).
-        accumulate: pieces in which each process computes its part of the batch, to save memory; gradient and loss are
-            those of the whole batch (cached gradients; Gao et al. 2021).
-        sync_batch_norm: with several processes, normalise over the whole batch and not over each one's part.
-        ema: decay of the moving average of the weights, in (0, 1), which then is what is read out and saved; 0: none.
-        log_every: a line in log.jsonl every so many steps, besides that of every epoch.
+        batch_size: images in a step, over all processes; each gives two views.
+        optimizer: adamw, sgd, or lars (SGD whose steps are proportional to the weights of each layer; You et al. 2017).
+        momentum: momentum of sgd and lars, in [0, 1).
+        rate: peak learning rate, before `rate_rule` is applied.
+        rate_rule: how the learning rate follows the batch size: constant (not at all), linear (× batch / 256), or sqrt
+            (× √batch).
+        warmup_epochs: epochs over which the learning rate rises before it falls along a cosine; by default a tenth of
+            all epochs.
+        weight_decay: decay of weight matrices and filters only; it is decoupled from the gradient in adamw, and an L2
+            penalty in sgd and lars.
+        validation: share of the training images to hold out for choosing settings. The readouts are then scored on
+            them, and the test images stay unseen.
+        readout_images: the largest number of training images that the readouts are fitted on.
+        class_images: the largest number of training images that the readout of classes is fitted on; by default the
+            same as for the other readouts.
+        test_images: the largest number of images that all readouts are scored on; by default all that are held out.
+        loggers: where the numbers of the log go besides log.jsonl: tensorboard, wandb (with WANDB_MODE=offline, wandb
+            needs no network).
+        readout_every: read classes and augmentation parameters, on fewer images, every this many epochs and after the
+            last; 0 means only when the training is over.
+        checkpoint_minutes: write a checkpoint within an epoch when the last one is this old, besides the one at the end
+            of every epoch; 0 means after every step.
+        seed: seed of everything that is random.
+        device: auto, cpu or cuda.
+        precision: 32, bf16-mixed or 16-mixed, or 64 where exactness matters more than speed.
+        devices: number of processes on each machine, one for each device; torchrun and SLURM set it themselves.
+        nodes: number of machines; torchrun and SLURM set it themselves.
+        strategy: how several processes share the network: with ddp each has all of it, with fsdp a part of every layer.
+        accumulate: number of pieces in which each process computes its part of the batch, to save memory. Gradient and
+            loss are those of the whole batch (cached gradients; Gao et al. 2021).
+        sync_batch_norm: with several processes, normalise over the whole batch and not over each process's part.
+        ema: decay of a moving average of the weights, in (0, 1); the average is then read out and saved. 0 means none.
+        log_every: write a line to log.jsonl every this many steps, besides the one after every epoch.
     """
 
     data: str = "digits"

@@ -34,7 +34,7 @@ def check_weights(tensors: Mapping[str, Tensor], step: int, store: CheckpointSto
     Arguments:
         tensors: as `state_of` gives them.
         step: after which they were taken.
-        store: of the run.
+        store: the store of the run.
 
     Raises:
         FloatingPointError: if a weight is NaN or infinite: the loss was finite, but not its gradient.
@@ -54,8 +54,8 @@ def how_it_diverged(loss: float, step: int, images: Images, places: Tensor, stor
         loss: NaN or infinite.
         step: optimiser steps done before.
         images: the training images.
-        places: of the batch among them, shape (n,).
-        store: of the run.
+        places: the positions of the batch among them, shape (n,).
+        store: the store of the run.
         run: its folder.
     """
     files = [str(images.path(place)) for place in places.tolist()] if isinstance(images, StoredImages) else None

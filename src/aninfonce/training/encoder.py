@@ -30,7 +30,7 @@ class Encoder(nn.Module):
 
     Attributes:
         config: the run's settings.
-        channels: of the images, 1 or 3.
+        channels: number of channels of the images, 1 or 3.
         image_size: side of the images the run was trained on, pixels.
         feature_dim: dimension of the backbone's features.
         embedding_dim: dimension of the projector's embedding; without a projector the backbone's.

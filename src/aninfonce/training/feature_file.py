@@ -24,9 +24,9 @@ class SplitFeatures:
     """The features of one split's images, on the CPU.
 
     Attributes:
-        name: of the split.
+        name: the name of the split.
         layers: layer -> features, float32, shape (n, dim).
-        places: of the images among the split's, int64, shape (n,).
+        places: the positions of the images among the split's, int64, shape (n,).
         labels: int64, shape (n,); None where there are no classes.
         paths: what the images are called, n texts; None of images in memory. See `path_text`.
     """

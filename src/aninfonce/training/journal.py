@@ -19,8 +19,8 @@ class Journal:
     """The log of a run in its folder.
 
     Arguments:
-        folder: of the run.
-        step: the run goes on after this one: what a later step has written before the run was broken off goes.
+        folder: the folder of the run.
+        step: the step after which the run continues; what later steps wrote before the interruption is removed.
         epochs: the lines of the epochs up to that step, as its checkpoint has them.
 
     A line of an epoch has the key "epoch"; the others are from inside one. A line that was half written is dropped.

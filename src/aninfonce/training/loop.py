@@ -1,4 +1,4 @@
-"""The training loop: shuffled images, two augmented views of each, checkpoints from which it goes on bit for bit."""
+"""The training loop: shuffled images, two augmented views of each, checkpoints from which it continues bit for bit."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class _Progress:
 
     Attributes:
         step: optimiser steps done, over all epochs.
-        losses: of the epoch's steps so far.
-        history: of the whole epochs.
+        losses: the losses of the epoch's steps so far.
+        history: the history of the whole epochs.
         unexamined: whether the run was broken off in the last epoch's readouts, which are still to be made.
     """
 

@@ -39,7 +39,8 @@ class ContrastiveTask(nn.Module):
     def contrast(self, u: Tensor, v: Tensor) -> Tensor:
         """The loss of two views' projections; NaN if one is not finite, which the objective would refuse.
 
-        In one process alone, perhaps: then all say NaN, and none waits for what another has to exchange.
+        That may happen in a single process. Then all of them return NaN, and none waits for an exchange that another
+        never begins.
         """
         if not finite_everywhere(u, v):
             return torch.nan * (u.sum() + v.sum())
@@ -65,10 +66,10 @@ def build_task(config: TrainConfig, channels: int, image_size: int, mean: Tensor
 
     Arguments:
         config: the settings; without `pretrained` for whom the weights come later.
-        channels: of the images.
+        channels: number of channels of the images.
         image_size: their side in pixels.
-        mean: of each channel over the images in [0, 1], shape (channels,).
-        deviation: standard deviation likewise, > 0.
+        mean: the mean of each channel over the images in [0, 1], shape (channels,).
+        deviation: standard deviation of each channel, > 0.
 
     Raises:
         ValueError: if the backbone is unknown or cannot take such images, or the pretrained weights are not its own.

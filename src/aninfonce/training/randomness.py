@@ -19,7 +19,7 @@ def generator_at(seed: int, purpose: str, place: int) -> torch.Generator:
     """A generator on the CPU for one purpose at one place, for example the views of step 7.
 
     Arguments:
-        seed: of the run.
+        seed: the seed of the run.
         purpose: what is drawn; other purposes have other draws.
         place: number of the step or the epoch.
 

@@ -154,7 +154,8 @@ def readouts(
         train: images (uint8) and labels (or None) to fit the readouts on.
         test: images and labels to score them on.
         augment: the augmentations whose parameters are read.
-        seed: of the draw of the parameters; not the training's, so that encoders are compared on the same draw.
+        seed: the seed of the draw of the parameters; not the training's, so that encoders are compared on the same
+            draw.
         class_train: images and labels to fit the readout of classes on; default: `train`. Images without a label
             (`NO_LABEL`) are left out of this readout, and without any label it is not made.
 
@@ -242,7 +243,7 @@ def _class_readings(model: nn.Module, train: Labelled, test: Labelled, *, neighb
 
 
 def _measured(name: str, measure: Callable[[], float]) -> Readings:
-    """One number, or why it cannot be had."""
+    """One number, or why it cannot be computed."""
     try:
         score = measure()
     except (ValueError, ArithmeticError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]

@@ -24,12 +24,12 @@ class StepRecord:
 
     Attributes:
         step: optimiser steps done.
-        steps: of the whole run.
-        loss: of this step, nats.
-        learning_rate: of the network's weights.
+        steps: number of steps of the whole run.
+        loss: the loss of this step, nats.
+        learning_rate: the learning rate of the network's weights.
         images_per_second: images (not views) since the epoch's first step, or the resumption, wall clock.
         hit_at_1: as in `EpochRecord`, of a batch about a second old at most.
-        effective_rank: likewise.
+        effective_rank: as in `EpochRecord`, of the same batch.
     """
 
     step: int
@@ -50,7 +50,7 @@ class EpochRecord:
         loss: mean over the epoch's steps, nats.
         hit_at_1: share of the last batch's anchors whose positive is the nearest of the other views (of the first
             process's part, and 2048 rows at most).
-        effective_rank: of the last batch's embeddings (RankMe).
+        effective_rank: the effective rank of the last batch's embeddings (RankMe).
         images_per_second: images (not views) through the epoch, wall clock.
         concentration: Λ̂, sorted; for InfoNCE the one number 1/(2τ).
         readouts: what can be read out, where it was looked (see `TrainConfig.readout_every`).

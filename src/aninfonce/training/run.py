@@ -96,14 +96,15 @@ def train(
         on_epoch: called after every epoch.
         on_warning: called with what was mended by itself, see `fit`.
         stop: asked after every step whether to stop there. A `Stop` also breaks off what comes before and after the
-            training (loading the data, readouts), which is done again when the run goes on.
+            training (loading the data, readouts), which is done again when the run is continued.
 
     Returns:
         The result; in other processes than the first one without metrics, since they read nothing out.
 
     Raises:
-        ValueError: if the data cannot be had, the processes' data or settings differ, or the training fails (see `fit`,
-            also for the other errors). A readout that cannot be made is no error: see `TrainResult.not_measured`.
+        ValueError: if the data cannot be loaded, the processes' data or settings differ, or the training fails (see
+            `fit`, also for the other errors). A readout that cannot be made is not an error; see
+            `TrainResult.not_measured`.
         MissingExtraError: if a package of an extra is missing.
     """
     started, cpu_started = time.perf_counter(), time.process_time()

@@ -33,7 +33,7 @@ class Checkpoint:
         step: after how many optimiser steps it was taken.
         tensors: name -> tensor, on the CPU.
         progress: everything else, as it was passed to `CheckpointStore.save`.
-        path: of its JSON file.
+        path: the path of its JSON file.
     """
 
     step: int

@@ -163,7 +163,7 @@ class Fit:
         return spread(self.influence)
 
 
-def spread(influence: Float[FloatArray, batches * k]) -> FloatArray:
+def spread(influence: Float[FloatArray, "batches ..."]) -> FloatArray:
     """Standard error of a mean over batches."""
     return np.asarray(influence.std(axis=0, ddof=1) / np.sqrt(len(influence)))
 

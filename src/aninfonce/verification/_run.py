@@ -69,7 +69,7 @@ def run(seed: int = 0, *, quick: bool = False, statements: Sequence[str] = ()) -
     A statement's random numbers depend on the seed and its name only.
 
     Arguments:
-        seed: of everything.
+        seed: the seed of everything.
         quick: a quarter of the sample sizes.
         statements: names of those to check; all if there are none.
 

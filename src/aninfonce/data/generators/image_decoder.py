@@ -45,9 +45,10 @@ class ImageDecoder(nn.Module):
 
     Arguments:
         dim: number of latents, at least 1.
-        shape: of an image: channels, height, width.
-        widths: of the hidden layers, strictly increasing, more than `dim` and fewer than the values of an image.
-        slope: of the leaky squareplus, in (0, 1].
+        shape: the shape of an image: channels, height, width.
+        widths: the widths of the hidden layers, strictly increasing, more than `dim` and fewer than the values of an
+            image.
+        slope: the slope of the leaky squareplus, in (0, 1].
         generator: source of the initial weights, on the CPU.
 
     Raises:
@@ -119,7 +120,7 @@ class ImageDecoder(nn.Module):
         """Write weights and settings as safetensors, atomically.
 
         Arguments:
-            path: of the file, in an existing folder.
+            path: the path of the file, in an existing folder.
             provenance: what it was trained on, and how; stands in the file's metadata.
         """
         settings = {"dim": self.dim, "shape": self.shape, "widths": self.widths, "slope": self.slope}

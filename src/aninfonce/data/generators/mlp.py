@@ -36,7 +36,7 @@ class InvertibleMLP(nn.Module):
     Arguments:
         dim: latents and observations have this many dimensions, at least 2.
         depth: the number of weight matrices, at least 1 (1 is linear).
-        negative_slope: of the leaky ReLU, in (0, 1]; the smaller, the more nonlinear.
+        negative_slope: the slope of the leaky ReLU below zero, in (0, 1]; smaller is more nonlinear.
         candidates: matrices are the best-conditioned of that many random ones (≥ depth).
         generator: source of the randomness, on the CPU.
 

@@ -48,7 +48,7 @@ def separation(
         generator: g, latents (n, dim) to observations (n, …), differentiable.
         latents: shape (n, dim), n at least 2, on the unit sphere.
         starts: so many of the closest pairs are where the search starts, at least 1.
-        steps: of the search, at least 0; 0 reports the closest pair of the sample.
+        steps: number of steps of the search, at least 0; 0 reports the closest pair of the sample.
         apart: the search keeps to pairs at least so far apart, in (0, 1]; closer ones are the Jacobian's.
 
     Raises:

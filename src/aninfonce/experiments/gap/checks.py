@@ -107,7 +107,7 @@ def p_values(
         u: embeddings of anchors, shape (rows, dim), of unit norm.
         v: embeddings of their positives, the same shape.
         concentration: Λ̂ from other pairs, as `fitted` finds it; None if they did not determine it.
-        seed: of draws, swaps and groups.
+        seed: the seed of draws, swaps and groups.
         families: which to compute.
 
     Returns:

@@ -62,7 +62,7 @@ class PowerTask:
         world: what the pairs are drawn from.
         turn: angle in degrees by which the first content axis is turned towards the first style axis.
         sizes: numbers of pairs in a sample, ascending.
-        repetitions: of a check of average cost at the smallest size, see `repetitions_of`.
+        repetitions: number of repetitions of a check of average cost at the smallest size, see `repetitions_of`.
         fit_rows: other pairs, that Λ̂ is fitted to.
     """
 
@@ -119,7 +119,8 @@ class AssumptionChecks(Experiment):
 
     Attributes:
         sizes: numbers of pairs in a sample, ascending, at least one.
-        repetitions: of a check of average cost at the smallest size, at least 10; twice as many where nothing is
+        repetitions: number of repetitions of a check of average cost at the smallest size, at least 10; twice as many
+            where nothing is
             broken.
         slight: whether to run the slight degrees too, or the plain ones only.
 

@@ -36,8 +36,9 @@ class Architecture:
 
     Attributes:
         embedding_dim: at least 2; None: as many as latents.
-        projector_layers: of the projector between the features that are read out and the embedding; 0: none.
-        feature_dim: of those features, at least 2, if there is a projector.
+        projector_layers: number of layers of the projector between the features that are read out and the embedding;
+            0: none.
+        feature_dim: number of dimensions of those features, at least 2, if there is a projector.
 
     Raises:
         ValueError: if `projector_layers` is negative.
@@ -83,7 +84,7 @@ class GapTask:
     Attributes:
         world: the data-generating process.
         recipe: how to train.
-        architecture: of the encoder.
+        architecture: the architecture of the encoder.
         samples: how many samples of fresh pairs the checks see, at least 0.
         rows: pairs in each of them.
 

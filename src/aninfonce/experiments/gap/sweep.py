@@ -39,12 +39,12 @@ class GapExperiment(Experiment):
     """One assumption, broken to rising degrees.
 
     Attributes:
-        degrees: of the violation, at least one; what they measure is said by the experiment.
+        degrees: the degrees of the violation, at least one; what they measure is said by the experiment.
         steps: optimiser steps of every run.
         samples: how many samples of fresh pairs the checks see, at least 1.
         rows: pairs in each of them.
         setting: what the degrees are called in the methods' names.
-        axis: of the figure, see `report._sweep.draw_sweep`.
+        axis: the axis of the figure, see `report._sweep.draw_sweep`.
         none: the degree at which the assumption holds.
         alarm: the check that is meant to find the violation, if there is one for it.
         labels: what figures call the series that have no name of their own there.
