@@ -15,6 +15,7 @@ from tiny_run import TINY, same
 
 from aninfonce.training import PreemptedError, fit
 from aninfonce.training.checkpoint import restore, state_of
+from aninfonce.training.clock import Clock
 from aninfonce.training.journal import LOG
 from aninfonce.training.loop import CHECKPOINTS, make_task
 from aninfonce.training.optimizers import make_optimizer
@@ -173,3 +174,22 @@ def test_killed_at_random_moments(tmp_path, kills):
         assert (folder / "model.safetensors").read_bytes() == expected
         assert not list((folder / CHECKPOINTS).glob(".*")), "nothing half written is left lying"
     assert died == kills
+
+
+def test_the_time_of_a_continued_run_is_that_of_all_its_parts(tmp_path, images):
+    """A run in two parts must not look cheaper than one in one."""
+    for name in ("short", "run"):
+        (tmp_path / name).mkdir()
+    fit(dataclasses.replace(CONFIG, epochs=1), images, tmp_path / "short")
+    path = max((tmp_path / "short" / CHECKPOINTS).glob("*.json"))
+    taken = json.loads(path.read_text())["progress"]
+    assert 0 < taken["cpu_seconds"] < 100
+    clock = Clock()
+    clock.add({"seconds": 1000.0, "cpu_seconds": 2000.0})
+    assert 1000 < clock.seconds < 1100
+    with pytest.raises(PreemptedError):
+        fit(CONFIG, images, tmp_path / "run", stop=lambda: True, clock=clock)
+    again = Clock()
+    fit(CONFIG, images, tmp_path / "run", clock=again)
+    assert again.seconds > 1000
+    assert again.cpu_seconds > 2000

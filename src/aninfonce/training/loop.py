@@ -18,6 +18,7 @@ from aninfonce.models import check_coverage
 from aninfonce.training.agreement import agree, check_images, check_settings
 from aninfonce.training.batches import Batch, epoch_batches, views_of_pieces
 from aninfonce.training.checkpoint import restore, state_of, weights_of
+from aninfonce.training.clock import Clock
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.divergence import DIVERGED, check_weights, how_it_diverged
 from aninfonce.training.gradient_cache import cached_backward, has_batch_norm
@@ -78,6 +79,7 @@ def fit(
     on_epoch: Callable[[EpochRecord], None] | None = None,
     on_warning: Callable[[str], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    clock: Clock | None = None,
 ) -> tuple[ContrastiveTask, list[EpochRecord]]:
     """Train, from the folder's newest whole checkpoint if there is one: on a CPU bit for bit as if never interrupted.
 
@@ -97,6 +99,7 @@ def fit(
         on_warning: called with a line for every damaged checkpoint that was passed over, and the like.
         stop: asked after every step whether to stop there. A `Stop` also breaks off `examine`, which is called again
             when the run goes on.
+        clock: of the run; what earlier calls have taken is added to it.
 
     Returns:
         The trained network and objective, in evaluation mode (with `ema` the averaged weights), and a record of every
@@ -118,6 +121,7 @@ def fit(
     processes = Processes(config) if processes is None else processes
     fabric = processes.fabric
     store, progress = CheckpointStore(folder / CHECKPOINTS), _Progress()
+    clock = Clock() if clock is None else clock
     processes.first(store.sweep)
     check_settings(processes, config)
     check_images(processes, images)
@@ -150,6 +154,7 @@ def fit(
         records = [EpochRecord(**record) for record in found.progress["history"]]
         pending = bool(found.progress.get("unexamined"))
         progress = _Progress(found.step, list(found.progress["losses"]), records, pending)
+        clock.add(found.progress)
 
     def examined(epoch: int) -> dict[str, float]:
         """The readouts after an epoch; none if they were broken off, which the first process then remembers."""
@@ -172,6 +177,7 @@ def fit(
             "losses": progress.losses,
             "history": [asdict(record) for record in progress.history],
             "unexamined": progress.unexamined,
+            **clock.state(),
         }
         tensors = state_of(task, optimizer, average, scaler)
         processes.first(lambda: check_weights(tensors, progress.step, store))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 from aninfonce._runs import write_results
 from aninfonce.data import NO_LABEL, Augmentation, ImageDataset, load_images, summary_of
 from aninfonce.training.agreement import check_dataset, check_settings
+from aninfonce.training.clock import Clock
 from aninfonce.training.config import TrainConfig
 from aninfonce.training.encoder import save_model
 from aninfonce.training.loop import fit
@@ -107,7 +107,7 @@ def train(
             `TrainResult.not_measured`.
         MissingExtraError: if a package of an extra is missing.
     """
-    started, cpu_started = time.perf_counter(), time.process_time()
+    clock = Clock()
     processes = Processes(config) if processes is None else processes
     check_settings(processes, config)
     # One after the other: the first may have to download what the others then find.
@@ -133,12 +133,11 @@ def train(
         on_epoch=told.after_epoch(on_epoch),
         on_warning=on_warning,
         stop=stop,
+        clock=clock,
     )
     share_what_was_seen(processes, images)
     if processes.rank:
-        return TrainResult(
-            config, {}, history, time.perf_counter() - started, time.process_time() - cpu_started, dataset.skipped
-        )
+        return TrainResult(config, {}, history, clock.seconds, clock.cpu_seconds, dataset.skipped)
     save_model(out, task, config, images.shape[1], min(images.shape[2:]))
     augment = Augmentation(config.augmentations, channels=images.shape[1], image_size=min(images.shape[2:]))
     scoring = subset(scoring, config.test_images)
@@ -170,8 +169,8 @@ def train(
             "test_images": float(len(scoring[0])),
         },
         history=history,
-        seconds=time.perf_counter() - started,
-        cpu_seconds=time.process_time() - cpu_started,
+        seconds=clock.seconds,
+        cpu_seconds=clock.cpu_seconds,
         skipped=tuple(unreadable(dataset).items()),
         remarks=remarks_of(dataset),
         data=summary_of(dataset),
