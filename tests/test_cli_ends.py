@@ -26,8 +26,9 @@ ASKING = [signal.SIGTERM, signal.SIGHUP]
 
 @pytest.fixture(autouse=True)
 def not_ignored():
-    """Under nohup SIGHUP is ignored, and stays so in our commands; here it is not."""
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in ASKING}
+    """Under nohup SIGHUP is ignored, in a shell's background SIGINT, and they stay so in our commands; here not."""
+    defaults = {signal.SIGINT: signal.default_int_handler, **dict.fromkeys(ASKING, signal.SIG_DFL)}
+    before = {number: signal.signal(number, handler) for number, handler in defaults.items()}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -67,6 +67,9 @@ def test_a_run_goes_from_not_there_to_finished(tmp_path):
     assert log.seconds_left == pytest.approx(25 * 64 / 32)
     assert "epoch 1/4, step 15/40, 32 images/s, done in 0:00:50" in shown([log])
     (tmp_path / "run" / "results.json").write_text("{}")
+    assert not reader.read().finished, "results of before: the run goes on to more epochs"
+    write(tmp_path / "run", [epoch(1), epoch(2), epoch(3), epoch(4)])
+    (tmp_path / "run" / "results.json").write_text("{}")
     assert reader.read().finished
     assert "finished" in shown([reader.read()])
 

@@ -7,6 +7,7 @@ import resource
 import pytest
 import torch
 
+from aninfonce.training import fit
 from aninfonce.training.memory import keep_freed_memory
 
 MEGABYTES = 48  # above what glibc keeps by itself
@@ -14,6 +15,7 @@ MEGABYTES = 48  # above what glibc keeps by itself
 
 def faults_before_and_after(sender):
     """Page faults of three steps, without and then with the setting, in a process of its own."""
+    assert callable(fit)  # with what a training process has loaded: the heap is as it is there
     found = []
     for keep in (False, True):
         took_effect = keep_freed_memory() if keep else False

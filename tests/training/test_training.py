@@ -205,6 +205,12 @@ def test_the_objective_is_the_one_asked_for(digits, trainable, count):
     assert isinstance(objective, InfoNCE)
     assert len(list(objective.parameters())) == count
     assert objective.negatives_from == "anchors"
-    anisotropic = make_task(dataclasses.replace(config, objective="aninfonce", concentration=2.0), digits.train.images)
+    ours = dataclasses.replace(config, objective="aninfonce", trainable_temperature=False, concentration=2.0)
+    anisotropic = make_task(ours, digits.train.images)
     assert isinstance(anisotropic.objective, AnInfoNCE)
     torch.testing.assert_close(anisotropic.objective.concentration, torch.full((8,), 2.0))
+
+
+def test_a_trainable_temperature_is_infonces():
+    with pytest.raises(ValueError, match="trainable_temperature belongs to objective infonce"):
+        dataclasses.replace(TINY, objective="aninfonce", trainable_temperature=True)
