@@ -54,8 +54,8 @@ def _setting(results: Mapping[str, Any]) -> str:
     )
     return (
         f"**Fashion-MNIST** (`make bench-fashion-mnist`; {trained:,} training images, {tested:,} test images, small "
-        f"backbone, {results['epochs']} epochs, {statistics.fmean(minutes):.1f} core-minutes a run, {seeds} seeds; "
-        f"{tuned}; mean ± standard deviation over the seeds):"
+        f"backbone, {results['epochs']} epochs, {statistics.median(minutes):.1f} core-minutes a run (median), "
+        f"{seeds} seeds; {tuned}; mean ± standard deviation over the seeds):"
     )
 
 

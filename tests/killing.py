@@ -79,8 +79,9 @@ def content(folder: Path) -> dict[str, Any]:
 def _file(path: Path) -> Any:
     if path.is_dir():
         return "folder"
-    if path.name == ".manifest.jsonl":  # in whichever order
-        return sorted(path.read_text().splitlines()[1:])
+    if path.name == ".manifest.jsonl":  # in whichever order; it may also name files that are gone
+        names = {json.loads(line)["file"] for line in path.read_text().splitlines()[1:]}
+        return sorted(name for name in names if (path.parent / name).exists())
     if path.suffix == ".json":
         return _timeless(json.loads(path.read_text()))
     if path.suffix == ".jsonl":
