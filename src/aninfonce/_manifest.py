@@ -71,11 +71,12 @@ def start(out: Path, config: Mapping[str, Any], files: Iterable[str] = (), *, kn
 
 
 def append(out: Path, name: str) -> None:
-    """Note that the run is about to write a file."""
+    """Note that the run is about to write a file; on the disk before the file is, also where the power fails."""
     flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
     handle = os.open(out / MANIFEST, flags)
     try:
         os.write(handle, (json.dumps({"file": name}) + "\n").encode())
+        os.fsync(handle)
     finally:
         os.close(handle)
 

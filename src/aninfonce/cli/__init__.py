@@ -75,6 +75,7 @@ _LEFT = {
     "train": "the last checkpoint is in the output folder; continue with --resume",
     "reproduce": "every finished run is in the output folder; continue with --resume",
     "verify": "results.json has what was found so far",
+    "shards": "the shards written so far are in the output folder; continue with --resume",
     "embed": "no file was written",
     "export": "no file was written",
 }
