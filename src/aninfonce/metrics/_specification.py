@@ -29,6 +29,7 @@ from aninfonce.metrics._posterior import Choices, Evaluation, posteriors
 __all__ = ["TestResult", "cross_terms_test", "information_matrix_test"]
 
 _PAIRS = 200  # pairs of dimensions at most: all of them up to 20 dimensions
+_PER_TERM = 10  # undecided anchors: with fewer the statistic is not yet χ²
 
 Indicator = Callable[[FloatArray, FloatArray], FloatArray]
 
@@ -63,7 +64,7 @@ def information_matrix_test(choices: Choices, fit: Evaluation) -> TestResult:
 def cross_terms_test(choices: Choices, fit: Evaluation, seed: int) -> TestResult:
     """Score test of adding terms δ_j δ_k, j < k, to the log odds: is Λ diagonal in these coordinates?"""
     left, right = np.triu_indices(choices.u.shape[1], 1)
-    count = min(len(left), _PAIRS, max(1, len(choices.anchors) // 10))
+    count = min(len(left), _PAIRS, max(1, round(_undecided(choices, fit) / _PER_TERM)))
     chosen = np.random.default_rng(seed).permutation(len(left))[:count]
     left, right = left[chosen], right[chosen]
 
@@ -71,6 +72,14 @@ def cross_terms_test(choices: Choices, fit: Evaluation, seed: int) -> TestResult
         return _centred(difference[..., left] * difference[..., right], probability)
 
     return _moment_test(choices, fit, indicator, count)
+
+
+def _undecided(choices: Choices, fit: Evaluation) -> float:
+    """For how many anchors the choice is open, Σ_anchors (1 - Σ_c π_c²); one that is sure tells nothing."""
+    found = 0.0
+    for _, _, _, _, probability in posteriors(choices, fit.concentration, choices.u.shape[1]):
+        found += float((1 - (probability**2).sum(axis=1)).sum())
+    return found
 
 
 def _centred(x: Float[FloatArray, "n size k"], probability: Float[FloatArray, "n size"]) -> FloatArray:
