@@ -61,7 +61,8 @@ def _summary(results: Mapping[str, Any]) -> str:
     """How long it took, and how it ended."""
     metrics, last = results["metrics"], results["history"][-1]
     return (
-        f"{last['epoch']} {'epoch' if last['epoch'] == 1 else 'epochs'} over {metrics['train_images']:.0f} images in {_duration(results['seconds'])} "
+        f"{last['epoch']} {'epoch' if last['epoch'] == 1 else 'epochs'} over {metrics['train_images']:.0f} images "
+        f"in {_duration(results['seconds'])} "
         f"({_duration(results['cpu_seconds'])} of processor time), "
         f"{_number(metrics['images_per_second'], '.0f')} images/s. At the end: loss {_number(last['loss'], '.3f')} "
         f"nats, Hit@1 {_number(last['hit_at_1'], '.2f')}, effective rank {_number(last['effective_rank'], '.1f')}."
