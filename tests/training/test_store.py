@@ -63,6 +63,9 @@ def test_what_a_killed_process_left_half_written_goes(tmp_path):
     store.sweep()
     assert sorted(tmp_path.iterdir()) == whole
     assert store.latest().step == 20
+    CheckpointStore(tmp_path, keep=9).save(25, tensors(25), {})  # as if killed before it removed the oldest
+    store.sweep()
+    assert store.steps == [20, 25]
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "remove", "progress", "json", "swap"])

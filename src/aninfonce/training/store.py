@@ -98,16 +98,21 @@ class CheckpointStore:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             left = f"that of step {self.steps[-1]} is intact" if self.steps else "there is none before it"
             raise OSError(f"cannot write the checkpoint of step {step} to {self.folder}: {reason}; {left}") from error
+        self._prune()
+        return path
+
+    def _prune(self) -> None:
+        """Remove the checkpoints that are too many."""
         for old in self.steps[: -self.keep]:
             self._json(old).unlink()  # first: without it the tensors are no checkpoint
             self._data(old).unlink(missing_ok=True)
-        return path
 
     def sweep(self) -> None:
-        """Remove what a killed process has left: half-written files, and tensors without their JSON file."""
+        """Remove what a killed process has left: half-written files, tensors without their JSON file, old checkpoints."""
         if not self.folder.is_dir():
             return
         sweep(self.folder)
+        self._prune()  # the last save may have been cut off before it did
         for data in self.folder.glob("step-*.safetensors"):
             if re.fullmatch(r"step-[0-9]{9,18}", data.stem) and not data.with_suffix(".json").exists():
                 data.unlink()
