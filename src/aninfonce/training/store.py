@@ -108,7 +108,7 @@ class CheckpointStore:
             self._data(old).unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove what a killed process has left: half-written files, tensors without their JSON file, old checkpoints."""
+        """Remove what a killed process has left: half-written files, tensors without JSON, and too old checkpoints."""
         if not self.folder.is_dir():
             return
         sweep(self.folder)
